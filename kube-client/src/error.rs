@@ -81,7 +81,7 @@ pub enum Error {
     /// A response body, an object or a message of a stream does not decode, or exceeds a size limit.
     #[error("cannot decode {what}")]
     Decode {
-        /// The data that does not decode, such as `the response to GET /api/v1/pods`.
+        /// The data that does not decode or is too large, such as `the response to GET /api/v1/pods`.
         what: String,
         /// The error of the decoder.
         source: BoxError,

@@ -134,9 +134,8 @@ impl<K> ListStream<K> {
     }
 
     /// The token for the next page; `None` if it has not arrived, if there is no next page, or after an error that ends
-    /// the stream. For built-in kinds, API servers send the token before the items. The token is then
-    /// available before the end of the stream. For custom resources, API servers send the token after the
-    /// items.
+    /// the stream. API servers send the token before the items, so the token is available before the end of the
+    /// stream. The exception is a list of whole custom resources: API servers send its token after the items.
     pub fn continue_token(&self) -> Option<&str> {
         let head = self.items.end_data().or(self.items.splitter().map(ListBodySplitter::head))?;
         head.metadata.continue_.as_deref().filter(|token| !token.is_empty())

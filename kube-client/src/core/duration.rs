@@ -120,8 +120,8 @@ fn unit_nanos(unit: &str) -> Result<u64, ParseError> {
 /// Converts `number`, a decimal number of units, into nanoseconds. `unit` is the length of one unit in nanoseconds. Drops a
 /// fraction of a nanosecond.
 fn parse_nanos(number: &str, unit: u64) -> Result<i64, ParseError> {
-    // This line only checks that `number` is a decimal number. A float is not exact, so the code below
-    // computes the value without a float.
+    // The parsed float is not used: this call only checks that `number` is a decimal number. A float is not exact,
+    // so the code below computes the value without a float.
     number.parse::<f64>()?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| ParseError::TooLong)? };

@@ -46,9 +46,9 @@ pub(super) struct SchemaValidator<'p> {
 /// The effect of a schema violation: whether the server still evaluates the validation rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// The server evaluates the validation rules.
+    /// This violation does not prevent the evaluation of the validation rules.
     RulesRun,
-    /// The server skips the validation rules.
+    /// Because of this violation, the server skips the validation rules.
     RulesSkipped,
 }
 

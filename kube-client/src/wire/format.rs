@@ -37,8 +37,8 @@ impl ListBodySplitter {
         }
     }
 
-    /// The list's head as received so far. API servers send the head before the items, except for custom
-    /// resources: see [`ListSplitter::head`].
+    /// The list's head as received so far. API servers send the head before the items, except in lists of
+    /// whole custom resources: see [`ListSplitter::head`].
     pub(crate) fn head(&self) -> &ListHead {
         match self {
             Self::Json(splitter) => splitter.head(),

@@ -99,8 +99,8 @@ impl ListSplitter {
         }
     }
 
-    /// The list's head as received so far. API servers send the head before the items, except for custom resources: their
-    /// `kind` and `metadata` follow the items.
+    /// The list's head as received so far. API servers send the head before the items, except in lists of whole custom
+    /// resources: their `kind` and `metadata` follow the items.
     pub(crate) fn head(&self) -> &ListHead {
         &self.head
     }

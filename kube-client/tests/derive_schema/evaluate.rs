@@ -63,7 +63,7 @@ fn is_within_bounds(keywords: &Map<String, Value>, value: &Value) -> bool {
 fn matches_enum_and_items(keywords: &Map<String, Value>, value: &Value) -> bool {
     let listed = keywords.get("enum").and_then(Value::as_array);
     let items = value.as_array();
-    let has_unique_items = keywords.get("x-kubernetes-list-type").is_some_and(|kind| kind != "atomic");
+    let requires_unique_items = keywords.get("x-kubernetes-list-type").is_some_and(|kind| kind != "atomic");
     let keys = keywords.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
     let identity = |item: &Value| match keys {
         Some(keys) => keys.iter().map(|key| item[key.as_str().unwrap()].clone()).collect(),
@@ -71,7 +71,7 @@ fn matches_enum_and_items(keywords: &Map<String, Value>, value: &Value) -> bool 
     };
     listed.is_none_or(|listed| listed.contains(value))
         && items.is_none_or(|items| {
-            (!has_unique_items
+            (!requires_unique_items
                 || (1..items.len())
                     .all(|i| items[..i].iter().all(|earlier| identity(earlier) != identity(&items[i]))))
                 && keywords

@@ -16,8 +16,8 @@ pub(super) enum NextReconcile {
     Change,
     /// The next reconcile starts after this wait, or at the next change of the object if the change is earlier.
     After(Duration),
-    /// The next reconcile starts after the wait of the rate limiter, or at the next change of the object if the change is
-    /// earlier.
+    /// The next reconcile starts after the delay that the rate limiter returns, or at the next change of the object if
+    /// the change is earlier.
     Backoff,
 }
 
@@ -32,10 +32,10 @@ impl Action {
         Self { next: NextReconcile::Change }
     }
 
-    /// Requeues the object after the wait of the controller's [`RateLimiter`](super::RateLimiter). By default the wait
-    /// doubles with each consecutive use of this action, within the limits of
+    /// Requeues the object after the delay that the controller's [`RateLimiter`](super::RateLimiter) returns. By default
+    /// the delay doubles with each consecutive use of this action, within the limits of
     /// [`Config::failure_backoff`](super::Config::failure_backoff). An earlier change of the object triggers a
-    /// reconcile without this wait. Any other action resets the wait.
+    /// reconcile without this delay. Any other action resets the delay.
     pub const fn requeue_with_backoff() -> Self {
         Self { next: NextReconcile::Backoff }
     }

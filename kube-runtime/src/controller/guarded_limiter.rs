@@ -25,7 +25,7 @@ impl<L: RateLimiter<Key>> RateLimiter<Key> for GuardedLimiter<L> {
         panic::catch(|| self.limiter.delay(key, failures, now)).unwrap_or_else(|message| {
             let delay = self.fallback.delay(key, failures, now);
             if let Some(suppressed) = self.log.permit_message() {
-                tracing::error!(%key, failures, ?delay, suppressed, "the rate limiter panicked: {message}");
+                tracing::error!(%key, failures, wait = ?delay, suppressed, "the rate limiter panicked: {message}");
             }
             delay
         })

@@ -14,7 +14,7 @@ use crate::watcher::Storable;
 use kube_client::Resource;
 use std::{borrow::Borrow, collections::VecDeque, marker::PhantomData, sync::Arc, time::Duration};
 
-/// The controller logs a warning if one change results in more requests.
+/// If one change results in more requests than this, the controller logs a warning.
 const MANY_REQUESTS: usize = 10_000;
 /// The maximum number of requests for which an empty [`Requests`] keeps memory.
 const MAX_CAPACITY_WHEN_EMPTY: usize = 1024;

@@ -287,7 +287,7 @@ where
         self
     }
 
-    /// Sets the limiter that returns the wait of [`Action::requeue_with_backoff`], and therefore of [`backoff_on_error`].
+    /// Sets the limiter that returns the delay of [`Action::requeue_with_backoff`], and therefore of [`backoff_on_error`].
     /// It replaces [`Config::failure_backoff`]. Changes of the object and other actions do not wait for the limiter.
     ///
     /// If the limiter panics for an object, the panic is logged, and the object waits for a backoff of 5 ms to 1000 s.

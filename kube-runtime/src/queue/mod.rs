@@ -269,9 +269,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         due
     }
 
-    /// Ends the processing of a key with a failure. The key is due again after the wait that the limiter returns; `cause`
+    /// Ends the processing of a key with a failure. The key is due again after the delay that the limiter returns; `cause`
     /// is the cause of this retry. If the key was added during the processing, the earlier time applies, because the new
-    /// request may follow a change that fixes the failure. Returns the wait. If the key was forgotten during the
+    /// request may follow a change that fixes the failure. Returns the delay. If the key was forgotten during the
     /// processing, ignores the failure, and returns `None`.
     pub(crate) fn finish_with_failure(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
         self.finish_and_retry(key, now, cause, |limiter, key, failures| limiter.delay(key, failures, now))

@@ -229,7 +229,7 @@ impl<K: Storable> Codec<K> {
 
 impl<K: Storable> Codec<K> {
     /// Checks an object, and packs the text that the server sent. With [`Check::Decode`], if `K` lacks many fields of the
-    /// objects, packs the JSON of the decoded object instead; see [`MissingFieldsDetector`].
+    /// objects, packs the JSON that `K` serializes from the decoded object instead; see [`MissingFieldsDetector`].
     fn pack_raw(&self, raw: &RawObject<'_>) -> serde_json::Result<WireObject> {
         if self.check == Check::Syntax {
             return self.pack_text_of_raw_object(raw, raw.json);

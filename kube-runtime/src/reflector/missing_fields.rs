@@ -1,6 +1,6 @@
 //! `MissingFieldsDetector`: decides whether a type lacks many fields of its objects. For such a type, a compact store
-//! keeps the JSON of each decoded object, because the server's text contains fields that the program cannot
-//! read.
+//! keeps each object as the type serializes it, because the server's text contains fields that the program
+//! cannot read.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

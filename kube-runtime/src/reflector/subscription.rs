@@ -44,7 +44,7 @@ pub struct Subscription<K> {
     store: Store<K>,
     /// The rest of the replay.
     replay: vec::IntoIter<StoredObject<K>>,
-    /// After the stream emitted the deletion of a replaced object: the addition of the new object with the
+    /// The addition of the new object, if the stream has just emitted the deletion of a replaced object with the
     /// same name. The stream emits this addition next.
     replacement: Option<Delta<K>>,
     queue: Arc<Mutex<Queue<K>>>,

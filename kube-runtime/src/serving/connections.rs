@@ -35,7 +35,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
     /// The maximum number of connections, at least 1. Further connections wait in the listen backlog of the operating
-    /// system. While a connection waits, the server closes connections that are idle after a request.
+    /// system. While a connection waits, the server closes each connection that has received a request: an idle
+    /// connection at once, and any other connection after its current request.
     pub(crate) connections: usize,
     /// The time after a response within which a client must send the complete head of its next request.
     pub(crate) idle: Duration,

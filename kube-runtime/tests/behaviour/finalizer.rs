@@ -213,7 +213,7 @@ async fn the_error_converts_to_and_from_anyhow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_attempts_with_a_conflict_return_a_retryable_error() {
+async fn a_retryable_conflict_is_returned_after_five_attempts() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(409)).verb("patch"));

@@ -148,7 +148,7 @@ async fn a_release_cancels_a_renewal_or_an_acquisition_in_flight() {
         leadership.release().await.unwrap();
         assert!(lease_spec(&sim)["holderIdentity"].is_null(), "{verb}");
     }
-    // A candidate releases the lease while its acquisition is in flight.
+    // A candidate calls `release` while its acquisition is in flight.
     let sim = Sim::new();
     let leadership = start_candidate(&sim, "a");
     leadership.release().await.unwrap();

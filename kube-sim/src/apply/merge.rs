@@ -18,8 +18,9 @@ pub(super) fn merge(ty: Type<'_>, live: &Value, config: &Value) -> Result<Option
     merge_values(ty, Some(live), Some(config))
 }
 
-/// Merges two values of type `ty`, at least one of which is present. If neither has a field or an item,
-/// returns `config`, or `live` if `config` is absent. Otherwise, returns `None` if the merged value is empty.
+/// Merges two values of type `ty`, at least one of which is present. If the type is scalar or atomic, or if
+/// neither value has a field or an item, returns `config`, or `live` if `config` is absent. Otherwise, returns
+/// `None` if the merged value is empty.
 fn merge_values(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<Option<Value>, String> {
     let shape = match config {
         Some(_) => ty.shape(config),

@@ -18,7 +18,7 @@ const TOTAL_COST_LIMIT: u64 = 100_000_000;
 
 /// Checks the rules of a structural schema in a CustomResourceDefinition, and returns the errors. `path` is the path of
 /// the schema. `found` contains the errors that earlier checks of the schema have found. This function ignores the rules
-/// of a subschema if `found` contains an error about the subschema or about a schema inside it.
+/// of the schema or of a subschema if `found` contains an error about it or about a schema inside it.
 pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> Vec<FieldError> {
     let mut check = SchemaCheck { found, errors: Vec::new(), total: 0, expensive: Vec::new() };
     check.check_defaults(schema, path);
@@ -26,14 +26,15 @@ pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> V
         // Like the API server, returns only the errors about defaults if a default violates a rule.
         return check.errors;
     }
-    let root = Subschema { path: path.to_owned(), root: true, cardinality: Some(1), uncorrelatable: None };
+    let root =
+        SchemaPosition { path: path.to_owned(), root: true, cardinality: Some(1), uncorrelatable: None };
     check.check_subtree(schema, &root);
     check.finish(path)
 }
 
-/// The checked schema or one of its subschemas: its path, how many values of it an object can have, and
-/// whether its rules can use `oldSelf`.
-struct Subschema {
+/// The position of the checked schema or of one of its subschemas: its path, how many values of it an object
+/// can have, and whether its rules can use `oldSelf`.
+struct SchemaPosition {
     path: String,
     /// Whether this is the checked schema itself.
     root: bool,
@@ -60,8 +61,8 @@ struct SchemaCheck<'a> {
 
 impl SchemaCheck<'_> {
     /// Checks the rules of a schema and of all its subschemas.
-    fn check_subtree(&mut self, schema: &Value, target: &Subschema) {
-        let child = |step: String, factor: Option<u64>, uncorrelatable: bool| Subschema {
+    fn check_subtree(&mut self, schema: &Value, target: &SchemaPosition) {
+        let child = |step: String, factor: Option<u64>, uncorrelatable: bool| SchemaPosition {
             path: format!("{}.{step}", target.path),
             root: false,
             cardinality: target.cardinality.and_then(|count| Some(count.saturating_mul(factor?))),
@@ -92,8 +93,8 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Checks that the defaults in a schema satisfy its rules. Ignores a subschema, and all schemas inside
-    /// it, if [`Self::has_errors`] is true for the subschema.
+    /// Checks that the defaults in a schema and in its subschemas satisfy the rules. Ignores a schema, and all
+    /// schemas inside it, if [`Self::has_errors`] is true for the schema.
     fn check_defaults(&mut self, schema: &Value, path: &str) {
         if self.has_errors(path) {
             return;
@@ -119,7 +120,7 @@ impl SchemaCheck<'_> {
     }
 
     /// Checks the rules of one schema, without those of its subschemas.
-    fn check_own_rules(&mut self, schema: &Value, target: &Subschema) {
+    fn check_own_rules(&mut self, schema: &Value, target: &SchemaPosition) {
         let root = target.root || flag(schema, "x-kubernetes-embedded-resource");
         let path = format!("{}.x-kubernetes-validations", target.path);
         let Some(declared) = DeclaredType::of(schema, root) else {
@@ -138,7 +139,14 @@ impl SchemaCheck<'_> {
     }
 
     /// Checks one rule: its cost, its compilation, its message expression and its use of `oldSelf`.
-    fn check_rule(&mut self, path: &str, rule: &Rule, source: &Value, cardinality: u64, target: &Subschema) {
+    fn check_rule(
+        &mut self,
+        path: &str,
+        rule: &Rule,
+        source: &Value,
+        cardinality: u64,
+        target: &SchemaPosition,
+    ) {
         let rule_path = format!("{path}.rule");
         let cost = rule.program.as_ref().map_or(0, |program| program.cost).saturating_mul(cardinality);
         if cost > RULE_COST_LIMIT {

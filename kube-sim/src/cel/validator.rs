@@ -113,8 +113,8 @@ struct ValidationRun {
 }
 
 impl ValidationRun {
-    /// Evaluates the rules of the schema on `value`, and the rules of its subschemas on the values in
-    /// `value`. `old` is the value of `oldSelf`. Ratcheting uses `correlation`, which contains `value` and
+    /// Evaluates the rules of `tree` on `value`, and the rules of its subtrees on the values in `value`.
+    /// `old` is the value of `oldSelf`. Ratcheting uses `correlation`, which contains `value` and
     /// the old value that `value` replaces. If `correlation` is `None`, ratcheting uses `parent`, the
     /// correlation of the nearest enclosing value that has a correlation.
     fn validate_value(

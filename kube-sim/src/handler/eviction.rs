@@ -81,8 +81,8 @@ fn is_ready(pod: &Value) -> bool {
 }
 
 /// Whether the budget allows the eviction of every pod that is not ready. It does if
-/// `unhealthyPodEvictionPolicy` is `AlwaysAllow`, or if enough pods are healthy. The status of the budget
-/// does not record these evictions.
+/// `unhealthyPodEvictionPolicy` is `AlwaysAllow`, or if enough pods are healthy. If so, the status of the
+/// budget does not record the eviction of such a pod.
 fn tolerates_unready(budget: &Value) -> bool {
     if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
         return true;

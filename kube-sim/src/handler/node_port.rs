@@ -24,8 +24,8 @@ const LOWER_SIZE: u64 = 86;
 
 /// Sets the missing node ports of a service if [`allocates_node_ports`] is true for the service. Sets the
 /// health check node port if the service needs one and has none. Checks the ports that the client requests.
-/// `old` is the stored service if the request is an update. Services without node ports, and objects of other
-/// kinds, are not changed.
+/// `old` is the stored service if the request is an update. Services of a type other than
+/// `NodePort` and `LoadBalancer`, and objects of other kinds, are not changed.
 ///
 /// # Errors
 /// 422 if a requested node port is outside of the range or in use; 500 if the range is full, or if the requested health

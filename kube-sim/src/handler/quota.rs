@@ -199,8 +199,8 @@ fn add_amount(amounts: &mut Amounts, name: String, amount: i128) {
     *sum = sum.saturating_add(amount);
 }
 
-/// Adds a pod to `cost`: the count of one pod, its requests and its limits. Does nothing if the pod has
-/// ended, or if the scopes of the quota do not include the pod.
+/// Adds a pod to `cost`: 1 to the number of pods, and the requests and the limits of the pod. Does nothing if the
+/// pod has ended, or if the scopes of the quota do not include the pod.
 fn add_pod(cost: &mut Amounts, pod: &Value, quota: &Value) {
     let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     if ended || !in_scope(pod, quota) {

@@ -60,7 +60,8 @@ pub(crate) enum Content {
     /// Pieces that are serialized when they are read, and their approximate total size in bytes.
     Pieces(Box<dyn Iterator<Item = Bytes> + Send>, usize),
     Watch(Box<Watch>),
-    /// The parts of a container log. The log handler that a test has set produces them.
+    /// The parts of a container log. The log handler of the simulation produces them: the handler that a test has set, or
+    /// the default handler.
     Stream(BoxStream<'static, Bytes>),
     /// No body: the connection changes to WebSocket.
     Upgrade(Upgrade),

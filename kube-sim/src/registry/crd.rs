@@ -19,10 +19,10 @@ const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", 
 /// Returns the resources that a CustomResourceDefinition defines, one for each served version. The caller must check
 /// the names for conflicts.
 ///
-/// `previous` contains the resources of the definition before its last change. A read does not
-/// decode an object that was stored with the [`Schema`] of the resource. Therefore, if the `openAPIV3Schema`
-/// of a version is unchanged, the new resource gets the [`Schema`] of the previous resource. `revision` is
-/// the [`CustomProperties::revision`] of the new resources.
+/// `previous` contains the resources of the definition before its last change. If an object was stored with the
+/// [`Schema`] of the resource, a read need not decode the object to convert it. Therefore, if the
+/// `openAPIV3Schema` of a version is unchanged, the new resource gets the [`Schema`] of the previous resource.
+/// `revision` is the [`CustomProperties::revision`] of the new resources.
 pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], revision: &Arc<()>) -> Vec<Resource> {
     let spec = &crd["spec"];
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Direct requests: `Sim` calls the handlers without a connection, for tests and for `Workload`.
+//! Direct requests (the errors say "a direct call"): `Sim` calls the handlers without a connection, for tests and for `Workload`.
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, StreamExt as _};

@@ -55,8 +55,8 @@ impl Sim {
     /// ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)). The clock of the simulation follows the recorded
     /// times.
     ///
-    /// The replay omits requests that were not handled, because of a fault or a failed authentication, and the faults of
-    /// these requests. Of all other requests, it applies the recorded faults that change the store, and ignores the faults
+    /// The replay omits requests that were not handled, because of a fault, a failed authentication or an unreadable body,
+    /// and the faults of these requests. Of all other requests, it applies the recorded faults that change the store, and ignores the faults
     /// in responses. It also omits requests for an upgrade (`exec`), and requests without a response.
     ///
     /// # Errors

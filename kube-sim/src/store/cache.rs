@@ -91,8 +91,8 @@ impl Caches {
         self.servers.iter().filter_map(time).max()
     }
 
-    /// Records a change of the store. With each recorded change, every cache that lags by a number of
-    /// versions gets an earlier change. Returns true if there is such a cache.
+    /// Records a change of the store. Returns true if at least one cache lags by a number of versions. Each such
+    /// cache now gets an earlier change.
     pub(super) fn record_change(&mut self, version: u64) -> bool {
         match self.longest_time_lag() {
             None => {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// The behaviour of a kind when a client deletes an object.
+/// The behaviour of a kind when one of its objects is deleted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DeletionStrategy {
     /// Whether the response to a deletion is the object instead of a `Status`.

@@ -80,8 +80,8 @@ func sleepUnlessFailed(duration time.Duration, failed <-chan error) error {
 	}
 }
 
-// watchPods opens a watch and reads events until the watch ends. After the first event, watchPods sends a
-// message to the channel opened. watchPods always returns an error.
+// watchPods opens a watch and reads events until the watch ends. The parameter opened is a channel. After the
+// first event, watchPods sends a message to this channel. watchPods always returns an error.
 func watchPods(client *kubernetes.Clientset, opened chan<- struct{}) error {
 	options := metav1.ListOptions{ResourceVersion: "0", AllowWatchBookmarks: true}
 	watch, err := client.CoreV1().Pods("").Watch(context.Background(), options)

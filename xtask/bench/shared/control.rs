@@ -50,7 +50,7 @@ impl Control {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    /// The namespaces and names of up to `count` pods of the initial list.
+    /// The namespaces and names of up to `count` pods, at regular intervals in the initial list.
     pub(crate) fn pod_names(&self, count: usize) -> anyhow::Result<Vec<(String, String)>> {
         self.request_json(&format!("-/names?count={count}"))
     }

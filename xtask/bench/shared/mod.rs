@@ -86,7 +86,7 @@ async fn run_row(job: &Job) -> anyhow::Result<Report> {
                 Some(outcome) => outcome,
                 None => {
                     return Ok(Report::Absent {
-                        reason: crate::library::REASON_WITHOUT_COMPACT_STORE.to_owned(),
+                        reason: crate::library::COMPACT_STORE_ABSENCE_REASON.to_owned(),
                     });
                 }
             }

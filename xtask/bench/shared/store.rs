@@ -149,14 +149,17 @@ pub(crate) async fn measure_compact_store(
 
 /// Reads each pod of a compact store once, and measures these reads. Returns `None` if the contender has no compact store.
 /// The names of the pods come from the mock API server. Reading the names from the store would decode all
-/// pods, and would leave a fragmented heap. Each later allocation would then take longer.
+/// pods before the measurement. This would fragment the heap, and could make the measured reads slower.
 pub(crate) async fn measure_reads_of_compact_store(job: &Job) -> anyhow::Result<Option<Outcome>> {
     let Some(filled) = start_filling_compact_store(Api::all(job.client()?), CompactOptions::Uncached) else {
         return Ok(None);
     };
     filled.store.wait_until_ready().await?;
     let names = Control::for_job(job).pod_names(filled.store.len())?;
-    anyhow::ensure!(names.len() == filled.store.len(), "the mock API server listed other pods");
+    anyhow::ensure!(
+        names.len() == filled.store.len(),
+        "the mock API server listed another number of pods than the store has"
+    );
     let keys: Vec<_> =
         names.iter().map(|(namespace, name)| ObjectRef::<Pod>::new(name).within(namespace)).collect();
     let running = Measure::start()?;

@@ -60,7 +60,7 @@ impl Endpoint {
     /// Starts kube-sim on a loopback port.
     pub(crate) async fn start_simulated() -> anyhow::Result<Self> {
         // The real control plane has no controllers and no kubelets. Therefore kube-sim runs only its controller for
-        // CustomResourceDefinitions. kube-apiserver does the work of this controller itself.
+        // CustomResourceDefinitions, because kube-apiserver does the work of this controller itself.
         let controllers = [Controller::GarbageCollector, Controller::Namespace, Controller::Kubelet];
         let builder = controllers.into_iter().fold(Sim::builder(), SimBuilder::without_controller);
         // By default, kube-apiserver refuses a pod whose service account does not exist. kube-sim without its controller

@@ -157,8 +157,8 @@ impl Server {
         self.unmet_needs.extend(needs.iter().map(|need| (*need, reason.to_owned())));
     }
 
-    /// Opens a watch with initial events, because support for WatchList depends on the server's version and
-    /// feature gates. If the server rejects the watch, records the unmet need `WatchList`.
+    /// Finds out whether the server supports WatchList, which depends on the server's version and feature gates.
+    /// Opens a watch with initial events. If the server rejects the watch, records the unmet need `WatchList`.
     async fn probe_watch_list(&mut self) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client("default")?, "default");
         match maps.watch(&WatchParams::default().initial_events(), "").await {

@@ -80,7 +80,7 @@ pub(crate) fn pod(name: &str) -> Outcome<Pod> {
     object_from_json(json!({"metadata": {"name": name}, "spec": pod_spec("default-scheduler")}))
 }
 
-/// A pod whose scheduler does not exist. The pod stays pending, and no component changes the pod.
+/// A pod whose scheduler does not exist, so that the pod stays pending and no component changes the pod.
 pub(crate) fn idle_pod(name: &str) -> Outcome<Pod> {
     object_from_json(json!({"metadata": {"name": name}, "spec": pod_spec("nobody")}))
 }

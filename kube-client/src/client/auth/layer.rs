@@ -59,9 +59,10 @@ impl<S> Layer<S> for AuthLayer {
 /// After a 401, this service renews credentials that can change, once for all requests that used them. If
 /// there are new credentials, it sends the request once more. In the stack that
 /// [`ClientBuilder::try_from`](crate::client::ClientBuilder) builds, the service also reads the certificate
-/// files again after a certificate was rejected in the TLS handshake. If the certificates have changed, it
-/// sends the request once more. If the body of the rejected request is a stream, the service neither renews
-/// the credentials nor sends the request again. A request with an `Authorization` header is not changed.
+/// files again after a certificate was rejected in the TLS handshake, once for all requests that used the
+/// rejected certificates. If the certificates have changed, it sends the request once more. If the body of the
+/// rejected request is a stream, the service does none of this. A request with an `Authorization` header is not
+/// changed.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,

@@ -223,8 +223,9 @@ fn counting_reloader(changes: &'static [u32]) -> (CertificateReloader, Arc<Atomi
     let calls = Arc::<AtomicU32>::default();
     let counter = calls.clone();
     let reload = Arc::new(move || (changes.contains(&(counter.fetch_add(1, SeqCst) + 1)), Ok(())));
-    let is_rejected = |error: &Error| matches!(error, Error::Transport { kind: TransportKind::Tls, .. });
-    (CertificateReloader { reload, is_certificate_rejected: is_rejected }, calls)
+    let is_certificate_rejected =
+        |error: &Error| matches!(error, Error::Transport { kind: TransportKind::Tls, .. });
+    (CertificateReloader { reload, is_certificate_rejected }, calls)
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,8 +57,8 @@ impl Rewriter {
         node
     }
 
-    /// Records a problem of the current node. Most problems are that the rewritten node accepts more values than the
-    /// original node.
+    /// Records a problem of the current node. Most problems describe a rewritten node that accepts more values than
+    /// the original node.
     pub(super) fn report(&mut self, what: impl Into<String>, advice: &'static str) {
         self.problems.push(SchemaProblem::new(self.path.clone(), what, advice));
     }

@@ -70,8 +70,8 @@ pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>
 
 /// The next message to the server. The message begins with a byte for the channel. `None` after the program has dropped
 /// all streams: the program cannot end a connection in another way. The search for a message begins at the index `first`.
-/// If the receiver at an index has a message, `first` becomes the next index. A port with much input
-/// therefore does not delay the other ports.
+/// `first` then becomes the index after the receiver of the message. A port with much input therefore does not
+/// delay the other ports.
 fn poll_inputs(
     inputs: &mut [Option<Receiver>],
     first: &mut usize,

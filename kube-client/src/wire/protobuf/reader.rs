@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_every_wire_type() {
+    fn reads_every_supported_wire_type() {
         let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 0, 0, 0];
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.next(), Ok(Some((1, Payload::Varint(150)))));

@@ -131,7 +131,7 @@ fn an_absent_required_list_is_null_and_an_omitempty_zero_is_absent() {
 }
 
 #[test]
-fn a_list_is_split_into_its_items_with_frames_of_any_size() {
+fn a_list_in_frames_of_any_size_is_split_into_its_items() {
     let item = encode_message(&pod()).unwrap();
     let body = encode_list(&[item.clone(), Vec::new(), item]);
     for size in [1, 2, 3, 7, 64, body.len()] {
@@ -181,7 +181,7 @@ fn filters_read_the_same_metadata_in_protobuf_and_json() {
 }
 
 #[test]
-fn a_watch_is_split_into_its_events_with_frames_of_any_size() {
+fn a_watch_in_frames_of_any_size_is_split_into_its_events() {
     let bookmark = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"resourceVersion": "9"}});
     let status =
         json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired"});

@@ -204,7 +204,7 @@ impl Model {
         output: &Output,
         facts: &InputFacts,
     ) -> Result<(), String> {
-        let InputFacts { health, connection_failure, resumes_always, failure, version, before } = *facts;
+        let InputFacts { health, connection_failure, resumes_always, failure, version, open_before } = *facts;
         match &output.event {
             Some(Ok(Event::Init)) => self.in_snapshot = true,
             Some(Ok(Event::InitApply(()))) if !self.in_snapshot => {
@@ -223,11 +223,11 @@ impl Model {
                 (self.in_snapshot, self.synced, self.unavailable, self.relists) = (false, true, false, false);
                 self.connection_failures = 0;
                 self.version = Some(self.server_version);
-                self.after_initial_events = before == OpenResponse::Stream;
+                self.after_initial_events = open_before == OpenResponse::Stream;
             }
             _ => {}
         }
-        if before == OpenResponse::Watch {
+        if open_before == OpenResponse::Watch {
             if let Some(version) = version {
                 self.version = Some(version);
             }
@@ -309,7 +309,7 @@ struct InputFacts {
     /// The resource version of the input.
     version: Option<u64>,
     /// The response that was open when the input arrived.
-    before: OpenResponse,
+    open_before: OpenResponse,
 }
 
 /// A bookmark. If `end` is true, the bookmark ends the initial events.
@@ -330,7 +330,7 @@ fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
     let (mut model, mut state, mut log) =
         (Model::new(), State::Start { previous: PreviousData::NONE }, Vec::new());
     for _ in 0..random.usize(1..40) {
-        let before = model.open;
+        let open_before = model.open;
         let TestInput { input, text, health, connection_failure, resumes_always, failure } =
             model.random_input(random);
         let version = match &input {
@@ -343,7 +343,7 @@ fn run_random_sequence(random: &mut crate::random::Rng) -> Result<(), String> {
         if output.then == DriverAction::GiveUpStreaming {
             capabilities.refused = Some(Duration::ZERO);
         }
-        let facts = InputFacts { health, connection_failure, resumes_always, failure, version, before };
+        let facts = InputFacts { health, connection_failure, resumes_always, failure, version, open_before };
         let result = model.check_output(capabilities, &state, &output, &facts);
         result.map_err(|problem| format!("{problem}, after {capabilities:?}\n{}", log.join("\n")))?;
     }

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keywords_all_of_one_of_and_nullable_are_converted() {
+    fn the_keywords_all_of_and_one_of_and_nullable_are_converted() {
         let mut schema = json!({
             "type": "object",
             "properties": {

@@ -51,7 +51,7 @@ struct DaemonSet<'a> {
     revisions: Revisions,
     nodes: Vec<Value>,
     /// The pods of the daemon set, by the name of their node.
-    node_pods: BTreeMap<String, Vec<Value>>,
+    pods_by_node: BTreeMap<String, Vec<Value>>,
 }
 
 /// Creates and deletes pods, replaces the pods of old revisions, and writes the status.
@@ -60,12 +60,12 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
     let object = stored.value();
     let pods = KIND.claim_objects(state, &object, PODS);
     let Some(revisions) = Revisions::sync(state, KIND, &object) else { return };
-    let mut node_pods = BTreeMap::<String, Vec<Value>>::new();
+    let mut pods_by_node = BTreeMap::<String, Vec<Value>>::new();
     for pod in pods {
-        node_pods.entry(pods::node_of(&pod).to_owned()).or_default().push(pod);
+        pods_by_node.entry(pods::node_of(&pod).to_owned()).or_default().push(pod);
     }
     let nodes = super::objects::list(state, NODES, "");
-    let mut set = DaemonSet { state, object, revisions, nodes, node_pods };
+    let mut set = DaemonSet { state, object, revisions, nodes, pods_by_node };
     if !is_terminating(&set.object) {
         set.manage_pods();
         if set.object["spec"]["updateStrategy"]["type"] == "RollingUpdate" {
@@ -73,7 +73,7 @@ pub(super) fn reconcile(state: &mut State, key: &Key) {
         }
     }
     set.write_status(key);
-    let live: Vec<String> = set.node_pods.values().flatten().map(|pod| set.revision_name(pod)).collect();
+    let live: Vec<String> = set.pods_by_node.values().flatten().map(|pod| set.revision_name(pod)).collect();
     let live: Vec<&str> = live.iter().map(String::as_str).collect();
     set.revisions.delete_old(set.state, &set.object, &live);
 }
@@ -115,7 +115,7 @@ impl DaemonSet<'_> {
         let mut doomed = Vec::new();
         let mut missing = Vec::new();
         for node in &self.nodes {
-            let pods = self.node_pods.get(name(node)).map(Vec::as_slice).unwrap_or_default();
+            let pods = self.pods_by_node.get(name(node)).map(Vec::as_slice).unwrap_or_default();
             let live: Vec<&Value> = pods.iter().filter(|pod| !is_terminating(pod)).collect();
             if !self.may_stay_on(node) {
                 doomed.extend(live.into_iter().cloned());
@@ -165,8 +165,13 @@ impl DaemonSet<'_> {
         let mut surging = Vec::new();
         let mut surged = 0;
         for node in &desired {
-            let live: Vec<&Value> =
-                self.node_pods.get(node).into_iter().flatten().filter(|pod| !is_terminating(pod)).collect();
+            let live: Vec<&Value> = self
+                .pods_by_node
+                .get(node)
+                .into_iter()
+                .flatten()
+                .filter(|pod| !is_terminating(pod))
+                .collect();
             let old = live.iter().find(|pod| !self.is_updated(pod));
             let new = live.iter().find(|pod| self.is_updated(pod));
             match (old, new) {
@@ -185,7 +190,8 @@ impl DaemonSet<'_> {
         }
         if surge == 0 {
             let candidates = desired.iter().filter_map(|node| {
-                let live = self.node_pods.get(node).into_iter().flatten().filter(|pod| !is_terminating(pod));
+                let live =
+                    self.pods_by_node.get(node).into_iter().flatten().filter(|pod| !is_terminating(pod));
                 live.into_iter().find(|pod| !self.is_updated(pod) && self.is_available(pod))
             });
             let allowed = usize::try_from(budget - i64::try_from(doomed.len()).unwrap_or(0)).unwrap_or(0);
@@ -205,9 +211,9 @@ impl DaemonSet<'_> {
 
     /// Reads the pods of the daemon set again after changes.
     fn reload_pods(&mut self) {
-        self.node_pods.clear();
+        self.pods_by_node.clear();
         for pod in owned_objects::controlled_objects(self.state, &self.object, PODS) {
-            self.node_pods.entry(pods::node_of(&pod).to_owned()).or_default().push(pod);
+            self.pods_by_node.entry(pods::node_of(&pod).to_owned()).or_default().push(pod);
         }
     }
 
@@ -216,7 +222,7 @@ impl DaemonSet<'_> {
         let [desired, current, misplaced, ready, available, updated] = &mut counts;
         let mut all = Vec::new();
         for node in &self.nodes {
-            let pods = self.node_pods.get(name(node)).map(Vec::as_slice).unwrap_or_default();
+            let pods = self.pods_by_node.get(name(node)).map(Vec::as_slice).unwrap_or_default();
             let live: Vec<&Value> =
                 pods.iter().filter(|pod| !is_terminating(pod) && !is_finished(pod)).collect();
             if !self.is_eligible(node) {

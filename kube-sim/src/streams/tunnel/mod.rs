@@ -192,7 +192,7 @@ where
         let process = (self.handler)(port, connection);
         let failed = AtomicBool::new(false);
         let (frames, describe) = (self.frames.clone(), self.describe.clone());
-        let task = async move {
+        let future = async move {
             let process = async {
                 let result = process.await;
                 failed.store(result.is_err(), Ordering::Relaxed);
@@ -240,7 +240,7 @@ where
             };
             [data, error]
         };
-        let handle = self.tasks.spawn(task);
+        let handle = self.tasks.spawn(future);
         for id in [data, error] {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.task = Some(handle.clone());

@@ -22,7 +22,7 @@ pub(crate) use kube_runtime::{Controller, WatchStreamExt, predicates, reflector,
 
 /// The reason in `Report::Absent` for the rows whose names start with `store-compact`. The shared code needs this constant
 /// for kube only: here [`compact_store`] always returns a store.
-pub(crate) const REASON_WITHOUT_COMPACT_STORE: &str = "this project has no compact store";
+pub(crate) const COMPACT_STORE_ABSENCE_REASON: &str = "this project has no compact store";
 
 /// A compact store, and the future that fills it.
 #[expect(clippy::unnecessary_wraps, reason = "kube's contender returns None")]

@@ -23,7 +23,7 @@ suite!("streams":
     store_holds_objects_of_all_namespaces,
     touched_objects_include_deleted_objects,
     predicate_filter_drops_changes_that_keep_the_labels,
-    store_after_modify_holds_the_changed_objects,
+    store_holds_the_objects_that_modify_has_changed,
     watch_object_emits_creation_change_and_deletion,
 );
 
@@ -162,7 +162,7 @@ async fn predicate_filter_drops_changes_that_keep_the_labels(env: Env) -> Outcom
     Ok(())
 }
 
-async fn store_after_modify_holds_the_changed_objects(env: Env) -> Outcome {
+async fn store_holds_the_objects_that_modify_has_changed(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let (reader, writer) = store();

@@ -21,7 +21,7 @@ suite!("wait":
     a_wait_ends_when_the_object_is_created,
     a_wait_for_a_crd_ends_when_it_is_established,
     a_deletion_ends_when_the_finalizer_is_removed,
-    waits_end_when_a_pod_runs_and_when_it_is_deleted [Pods],
+    waits_end_when_a_pod_runs_and_when_its_graceful_deletion_ends [Pods],
     a_wait_ends_when_the_new_generation_is_rolled_out [Pods],
 );
 
@@ -84,7 +84,7 @@ async fn a_deletion_ends_when_the_finalizer_is_removed(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn waits_end_when_a_pod_runs_and_when_it_is_deleted(env: Env) -> Outcome {
+async fn waits_end_when_a_pod_runs_and_when_its_graceful_deletion_ends(env: Env) -> Outcome {
     env.wait_until_pods_can_be_created().await?;
     let pods: Api<Pod> = env.api();
     pods.create(&PostParams::default(), &pod("a")?).await?;

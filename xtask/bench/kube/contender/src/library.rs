@@ -17,7 +17,7 @@ pub(crate) use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, pred
 pub(crate) use kube::{Api, Client, Config, CustomResource, Resource, ResourceExt};
 
 /// The reason in `Report::Absent` for the rows whose names start with `store-compact`.
-pub(crate) const REASON_WITHOUT_COMPACT_STORE: &str = "kube has no compact store";
+pub(crate) const COMPACT_STORE_ABSENCE_REASON: &str = "kube has no compact store";
 
 /// `None`: kube has no compact store.
 pub(crate) fn compact_store(
