@@ -30,8 +30,9 @@ pub(super) enum PieceVerdict<T> {
     Drop(Option<String>),
     /// The result of decoding the piece: the filter itself has decoded it.
     Ready(Box<Result<T, WireError>>),
-    /// Filter the piece again later: an earlier piece about the same object is still being decoded. A filter may drop
-    /// this piece as unchanged only if the earlier piece decodes.
+    /// Filter the piece again later, because the stream has not yet emitted the value of an earlier piece about the same
+    /// object. A filter that drops unchanged objects compares this piece with the earlier one, so the filter must first
+    /// know whether the earlier piece decodes.
     Defer,
 }
 

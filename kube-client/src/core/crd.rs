@@ -193,7 +193,7 @@ fn add_missing_names(into: &mut Option<Vec<String>>, from: Option<Vec<String>>) 
 /// The type of the labels and annotations in `ObjectMeta`.
 type OptionalStringMap = Option<std::collections::BTreeMap<String, String>>;
 
-/// Adds the entries of `from` whose keys `into` lacks.
+/// Adds to `into` each entry of `from` whose key is not yet in `into`.
 fn add_missing_entries(into: &mut OptionalStringMap, from: OptionalStringMap) {
     for (key, value) in from.into_iter().flatten() {
         into.get_or_insert_default().entry(key).or_insert(value);

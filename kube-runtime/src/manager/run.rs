@@ -80,7 +80,8 @@ impl Manager {
         let complete = ready.into_iter().map(async |mut ready| drop(ready.wait_for(|ready| *ready).await));
         let stop = {
             let complete = futures::future::join_all(complete).map(|_| None).boxed();
-            let requested = shutdown.wait_for_request().map(|()| Some(StopReason::Requested)).boxed();
+            let requested =
+                shutdown.wait_for_shutdown_request().map(|()| Some(StopReason::Requested)).boxed();
             let ended = informers.wait_for_end().map(Some).boxed();
             select_all([complete, requested, ended]).await.0
         };
@@ -113,7 +114,7 @@ impl Manager {
             None => pending().await,
         };
         let mut stop = {
-            let requested = shutdown.wait_for_request().map(|()| StopReason::Requested).boxed();
+            let requested = shutdown.wait_for_shutdown_request().map(|()| StopReason::Requested).boxed();
             let lost = lost().map(|()| StopReason::LeadershipLost).boxed();
             let ended = controllers.wait_for_end().map(StopReason::ControllerEnded).boxed();
             let informer_ended = informers.wait_for_end().boxed();
@@ -206,7 +207,7 @@ impl ShutdownListener {
 
     /// Waits for the caller's trigger or the first signal. Also polls `second`, which must count the first signal. Must
     /// not be called again after it has completed.
-    async fn wait_for_request(&mut self) {
+    async fn wait_for_shutdown_request(&mut self) {
         select(&mut self.trigger, &mut self.second).await;
     }
 

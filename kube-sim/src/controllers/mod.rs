@@ -56,8 +56,8 @@ const MAX_RECONCILES: usize = 20_000;
 /// The time after which a controller tries again to write an object that the server has refused.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// For each change since the last call, queues the keys of the controllers. Then reconciles the objects whose keys are
-/// due.
+/// For each change since the last call, queues the keys of the objects that each controller must reconcile. Then
+/// reconciles the objects whose keys are due.
 pub(crate) fn run(state: &mut State) {
     let now = Instant::now();
     for _ in 0..MAX_RECONCILES {
@@ -109,7 +109,9 @@ fn keys_to_reconcile(state: &State, controller: Controller, storage: &Arc<str>, 
         Controller::GarbageCollector => garbage_collector::keys_to_reconcile(state, storage, event),
         Controller::Kubelet => kubelet::keys_to_reconcile(state, storage, event),
         Controller::Namespace => namespaces::keys_to_reconcile(state, storage, event),
-        Controller::ServiceAccount => namespace_defaults::keys_for_service_account(state, storage, event),
+        Controller::ServiceAccount => {
+            namespace_defaults::keys_for_service_account_controller(state, storage, event)
+        }
         Controller::RootCaCertificate => namespace_defaults::keys_for_root_ca(state, storage, event),
         Controller::Deployment => deployment::keys_to_reconcile(state, storage, event),
         Controller::ReplicaSet => replica_set::keys_to_reconcile(state, storage, event),

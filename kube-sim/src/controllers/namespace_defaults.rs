@@ -17,7 +17,7 @@ const CONFIG_MAPS: &str = "/configmaps";
 const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
 
 /// The key of a new namespace, or of a namespace whose service account `default` is deleted.
-pub(super) fn keys_for_service_account(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
+pub(super) fn keys_for_service_account_controller(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         NAMESPACES if event.change == Change::Added => own_key(storage, event),
         SERVICE_ACCOUNTS if is_deletion(event) && event.object.name() == "default" => {

@@ -407,7 +407,7 @@ impl Call<'_> {
 /// The upgrade of a watch over WebSocket: each event is a text message.
 ///
 /// # Errors
-/// 403 without the header `Origin`, as in the API server, or if the client requires a subprotocol.
+/// 403 if the header `Origin` is missing, as in the API server, or if the client offers a subprotocol.
 fn watch_upgrade(offer: &Offer, watch: Watch) -> Result<Upgrade, SimError> {
     if !offer.has_origin {
         return Err(SimError::new(StatusCode::FORBIDDEN, "Forbidden", "null origin"));

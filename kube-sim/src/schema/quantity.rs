@@ -47,7 +47,7 @@ pub(super) fn canonical_form(text: &str) -> Result<String, String> {
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
     let (number, suffix) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    // The server parses a single decimal point as zero.
+    // A decimal point without digits is not malformed: the server parses it as zero.
     let no_number = fraction.contains('.') || number.is_empty();
     if no_number || whole.len() > MAX_DIGITS || fraction.len() > MAX_DIGITS {
         return Err(malformed());

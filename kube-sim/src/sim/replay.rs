@@ -250,7 +250,8 @@ fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> R
             None => Ok(()),
         };
     }
-    // A body is not JSON, or the recorded body is incomplete: the client stopped reading, or the body exceeds the limit.
+    // Here, at least one of the two bodies is not valid JSON. The recorded body may be incomplete, because the client
+    // stopped reading, or because the body was longer than the limit of `SimBuilder::record_bodies`.
     let same = replayed.slice(..replayed.len().min(recorded.content.len()));
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     compare_part(entry, "body", &recorded.content, &same, text)

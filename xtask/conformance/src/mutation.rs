@@ -170,7 +170,7 @@ impl Mutation {
         if self.name.ends_with(UNCHANGED_LABEL) {
             ensure!(response.is_success(), "the sample is invalid: {}", response.message());
         }
-        Ok(vec![response.verdict_observation("create")])
+        Ok(vec![response.observation_without_messages("create")])
     }
 }
 

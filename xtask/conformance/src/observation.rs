@@ -110,7 +110,7 @@ impl Response {
     }
 
     /// An observation of the status, the reason and the invalid fields that the server reports. Omits the messages.
-    pub(crate) fn verdict_observation(&self, request: &str) -> Observation {
+    pub(crate) fn observation_without_messages(&self, request: &str) -> Observation {
         let causes = self.body["details"]["causes"].as_array();
         let mut fields: Vec<_> =
             causes.into_iter().flatten().filter_map(|cause| cause["field"].as_str()).collect();

@@ -139,7 +139,7 @@ impl Cluster {
     /// namespaces `kube-system` and `kube-node-lease`. An event is written when its request has ended.
     ///
     /// # Errors
-    /// When a log cannot be read, or contains a line that is not an event.
+    /// When a log cannot be read, or when a complete line of it is not valid JSON. An incomplete last line is ignored.
     pub fn audit_events(&self) -> anyhow::Result<Vec<Value>> {
         let files = ClusterFiles { folder: self.scratch.path().to_owned() };
         let mut events = Vec::new();

@@ -89,7 +89,7 @@ impl Administrator {
                 let deployment = api.get(&name).await?;
                 let status = deployment.status.unwrap_or_default();
                 let observed = status.observed_generation >= deployment.metadata.generation;
-                // The workload may scale the deployment in the meantime.
+                // The random changes of the demo may have scaled the deployment in the meantime.
                 let wanted = deployment.spec.replicas.unwrap_or(1);
                 let mut conditions = status.conditions.iter().flatten();
                 let is_available = conditions

@@ -127,7 +127,7 @@ impl Event {
 mod tests {
     use super::*;
 
-    const PASSED_EVENTS: &str = r#"{"Action":"start","Package":"x/a"}
+    const EVENTS_OF_PASSED_RUN: &str = r#"{"Action":"start","Package":"x/a"}
 {"Action":"run","Package":"x/a","Test":"TestOne"}
 {"Action":"output","Package":"x/a","Test":"TestOne","Output":"--- PASS: TestOne (0.10s)\n"}
 {"Action":"pass","Package":"x/a","Test":"TestOne","Elapsed":0.1}
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_summary_counts_the_tests_and_has_the_time_of_each_package() {
-        let report = Report::parse(PASSED_EVENTS);
+        let report = Report::parse(EVENTS_OF_PASSED_RUN);
         assert!(report.has_passed());
         assert_eq!(report.summary(), "1 passed, 0 failed in 1.25 s (x/a 1.25 s)");
         assert_eq!(report.failures(), "");
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn differences_are_the_tests_that_passed_in_only_one_run() {
-        let other = PASSED_EVENTS.replace("TestOne", "TestTwo");
-        let (one, two) = (Report::parse(PASSED_EVENTS), Report::parse(&other));
+        let other = EVENTS_OF_PASSED_RUN.replace("TestOne", "TestTwo");
+        let (one, two) = (Report::parse(EVENTS_OF_PASSED_RUN), Report::parse(&other));
         assert_eq!(one.differences(&two), ["x/a.TestOne", "x/a.TestTwo"]);
         assert!(one.differences(&one).is_empty());
     }

@@ -228,7 +228,8 @@ impl Rewriter {
     }
 }
 
-/// Merges `target`, a referenced schema, and `beside`, the other keywords of the node that has the reference.
+/// Merges a referenced schema with the node that refers to it. `target` is the referenced schema. `beside` contains the
+/// keywords of the node other than `$ref`.
 fn merge_reference(mut target: JsonObject, mut beside: JsonObject) -> JsonObject {
     let is_annotation = |key: &str| matches!(key, "title" | "description" | "default" | "examples");
     let mut keys = beside.iter().filter(|(key, _)| !is_annotation(key));

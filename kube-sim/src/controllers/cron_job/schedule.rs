@@ -20,8 +20,9 @@ pub(super) enum Schedule {
 }
 
 impl Schedule {
-    /// Parses a schedule in a time zone; `None` if the schedule or the time zone is invalid. The validation of cron
-    /// jobs rejects invalid schedules and time zones earlier.
+    /// Parses a schedule in a time zone; `None` if the schedule is invalid, or if the time zone of a cron expression is
+    /// invalid. `@every` ignores the time zone. The validation of cron jobs rejects invalid schedules and time zones
+    /// earlier.
     pub(super) fn parse(text: &str, zone: &str) -> Option<Self> {
         if let Some(every) = text.strip_prefix("@every ") {
             let every = encoding::duration::parse(every.trim()).ok()?;

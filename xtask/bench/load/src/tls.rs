@@ -1,5 +1,5 @@
-//! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bodies over both protocols, so that two rows that
-//! differ only in the protocol transfer the same data.
+//! The listener over TLS, for HTTP/2 and HTTP/1.1. It sends the same bodies over both protocols, so that two
+//! measurements (rows of the bench's table) that differ only in the protocol transfer the same data.
 //!
 //! All responses are JSON. A watch of pods over TLS receives only bookmarks. A watch of another kind receives nothing.
 //! All watches end when the session ends.

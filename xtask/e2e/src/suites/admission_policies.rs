@@ -11,7 +11,7 @@ use kube_client::api::PostParams;
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::webhooks::hooks::Hooks;
+use super::webhooks::support::Hooks;
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};

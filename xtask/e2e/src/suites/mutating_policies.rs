@@ -7,7 +7,7 @@ use kube_client::Api;
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::webhooks::hooks::{ConfigurationKind, Hooks, allow_with_patch};
+use super::webhooks::support::{ConfigurationKind, Hooks, allow_with_patch};
 use crate::case::suite;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};

@@ -9,7 +9,7 @@ use kube_client::api::{WatchEvent, WatchParams};
 use kube_client::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::hooks::Hooks;
+use super::support::Hooks;
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 use crate::support::{MANAGED_BY_LABEL, eventually};

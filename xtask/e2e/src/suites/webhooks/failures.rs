@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::hooks::{ConfigurationKind, Hooks, allow, allow_with_patch, respond};
+use super::support::{ConfigurationKind, Hooks, allow, allow_with_patch, respond};
 use crate::env::Env;
 use crate::failure::{Outcome, check, check_eq};
 use crate::webhook_server::Reply;

@@ -3,10 +3,10 @@
 
 mod conversion;
 mod failures;
-pub(super) mod hooks;
 mod matching;
 mod mutation;
 mod reviews;
+pub(super) mod support;
 
 use crate::case::suite;
 use conversion::{

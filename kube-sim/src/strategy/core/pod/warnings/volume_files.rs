@@ -49,15 +49,15 @@ const SOURCES: [Source; 3] = [
 ];
 
 impl Source {
-    /// The label of the source in a warning. `holder` has the field of the source; `name_of_secret` is the field with the
-    /// name of a secret.
-    fn label(self, holder: &Value, name_of_secret: &str) -> String {
+    /// The label of the source in a warning. `parent` is the volume or the projected source that contains the source.
+    /// `secret_name_field` is the field of a secret source that contains the name of the secret.
+    fn label(self, parent: &Value, secret_name_field: &str) -> String {
         let name = match self.field {
             "configMap" => "name",
-            "secret" => name_of_secret,
+            "secret" => secret_name_field,
             _ => return self.kind.to_owned(),
         };
-        format!("{} {}", self.kind, quote(string_in(&holder[self.field], name)))
+        format!("{} {}", self.kind, quote(string_in(&parent[self.field], name)))
     }
 }
 
