@@ -34,6 +34,8 @@ suite!("crd":
 
 /// The time limit of each wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The finalizer with which a case delays a deletion.
+const FINALIZER: &str = "e2e.example.com/hold";
 
 async fn a_derived_kind_is_served_after_its_crd_is_established(env: Env) -> Outcome {
     let resource = install(&env).await?;
@@ -224,6 +226,10 @@ async fn crd_deletion_deletes_the_custom_resources(env: Env) -> Outcome {
     while !matches!(timeout(TIMEOUT, stream.try_next()).await??, Some(Event::InitDone)) {}
     let crds: Api<CustomResourceDefinition> = Api::all(env.client());
     let name = format!("{}.{}", resource.plural, resource.group);
+    // When a server removes a definition, it ends the watches of the kind at once, and an event that a watch has not sent
+    // yet is lost. The finalizer keeps the definition until the watcher has received the deletion.
+    let hold = Patch::Merge(json!({"metadata": {"finalizers": [FINALIZER]}}));
+    crds.patch(&name, &PatchParams::default(), &hold).await?;
     crds.delete(&name, &DeleteParams::default()).await?;
     let deleted_widget = async {
         loop {
@@ -233,6 +239,12 @@ async fn crd_deletion_deletes_the_custom_resources(env: Env) -> Outcome {
         }
     };
     check_eq!(timeout(TIMEOUT, deleted_widget).await?, "a");
+    eventually("only the finalizer of this case is left", TIMEOUT, async || {
+        Ok((crds.get(&name).await?.finalizers() == [FINALIZER]).then_some(()))
+    })
+    .await?;
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    crds.patch(&name, &PatchParams::default(), &release).await?;
     eventually("the kind is no longer served and the CRD is deleted", TIMEOUT, async || {
         let unserved =
             matches!(widgets.list(&ListParams::default()).await, Err(error) if error.is_not_found());
