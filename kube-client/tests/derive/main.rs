@@ -6,4 +6,5 @@ mod apply;
 mod conversion;
 mod definition;
 mod kube_schema;
+mod plain_schema;
 mod resource;

@@ -13,6 +13,8 @@ mod encode_flat;
 mod field_schema;
 mod kind;
 #[cfg(feature = "schema")]
+mod plain_schema;
+#[cfg(feature = "schema")]
 mod pruned_fields;
 #[cfg(feature = "schema")]
 mod schema;
@@ -57,6 +59,10 @@ pub mod rules {
 
 #[cfg(feature = "schema")]
 pub use self::field_schema::{add_rules, set_merge_strategy};
+#[cfg(feature = "schema")]
+pub use self::plain_schema::{
+    NotSerialize, Property, SchemaName, SerializeProbe, enum_schema, object_schema,
+};
 #[cfg(feature = "schema")]
 pub use self::schema::{crd_with_flat_schema, crd_with_schema, root_schema};
 #[cfg(feature = "schema")]

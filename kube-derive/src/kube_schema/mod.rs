@@ -1,9 +1,12 @@
 //! `#[derive(KubeSchema)]`: `JsonSchema` with the validation rules and merge strategies of `#[x_kube(..)]`.
 //!
-//! A derive macro cannot change the attributes of its type, and the derive of schemars does not read `#[x_kube(..)]`.
+//! For plain types, `plain` generates the impl. This file generates the impl for all other types, with the derive of
+//! schemars. A derive macro cannot change the attributes of its type, and the derive of schemars does not read `#[x_kube(..)]`.
 //! Therefore this macro generates a private copy of the type. The copy derives `JsonSchema`, and has each rule and
 //! strategy as `#[schemars(transform = ..)]`. The macro also implements `JsonSchema` for the type itself: this impl returns
 //! the schema of the copy.
+
+mod plain;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
@@ -98,9 +101,12 @@ impl Attrs {
     }
 }
 
-/// Generates the copy of the type and the impl of `JsonSchema`. After errors, generates the errors, and an impl that
-/// prevents follow-up errors.
+/// Generates the impl of `JsonSchema` and, unless the type is plain, the copy of the type. After errors, generates the
+/// errors, and an impl that prevents follow-up errors.
 pub(crate) fn derive(mut input: DeriveInput) -> TokenStream {
+    if let Some(impl_of_plain_type) = plain::expand(&input) {
+        return impl_of_plain_type;
+    }
     let mut error = None;
     if matches!(input.data, Data::Union(_)) {
         let message = "`KubeSchema` needs a struct or an enum, not a union";

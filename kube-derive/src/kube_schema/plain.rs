@@ -1,0 +1,241 @@
+//! `JsonSchema` for plain types, without the derive of schemars.
+//!
+//! Most types of a custom resource are plain: structs with named fields, and enums of unit variants, with doc comments
+//! and the usual attributes of serde. For these types, `#[derive(KubeSchema)]` generates a table of the fields, and
+//! `kube_client::core::__private` builds the schema from the table. The code is much smaller than the code of schemars'
+//! derive: a debug build of 50 kinds after a change executes a tenth fewer instructions.
+//!
+//! The schema must equal the schema of schemars' derive. [`expand`] returns `None` for all other types.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{
+    Attribute, Data, DeriveInput, Expr, ExprLit, ExprPath, Field, Fields, Lit, LitStr, Meta, Token, Type,
+    Variant, ext::IdentExt, punctuated::Punctuated,
+};
+
+use crate::model::Paths;
+
+/// The attributes of derives that change a schema, except `doc` and `serde`. A type with one of them is not plain.
+const OTHER_SCHEMA_ATTRIBUTES: &[&str] = &["x_kube", "schemars", "validate", "garde", "deprecated"];
+
+/// The attributes of a type, a field or a variant that is plain.
+#[derive(Default)]
+struct PlainAttrs {
+    docs: Vec<String>,
+    /// The value of `#[serde(rename_all = "..")]`.
+    rename_all: Option<String>,
+    rename: Option<String>,
+    default: Option<FieldDefault>,
+    skip_serializing_if: Option<ExprPath>,
+}
+
+/// The value of `#[serde(default)]` on a field.
+enum FieldDefault {
+    /// `Default::default()` of the field's type.
+    OfType,
+    Function(ExprPath),
+}
+
+/// Generates the impl of `JsonSchema` for a plain type; `None` for any other type.
+pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
+    if !input.generics.params.is_empty() {
+        return None;
+    }
+    let attrs = PlainAttrs::parse(&input.attrs)?;
+    if attrs.rename.is_some() || attrs.default.is_some() {
+        return None;
+    }
+    let Paths { support, schemars, .. } = &Paths::new(None);
+    let description = description(&attrs.docs)?;
+    let schema = match &input.data {
+        Data::Struct(data) => {
+            let Fields::Named(fields) = &data.fields else { return None };
+            let rename = field_rename(attrs.rename_all.as_deref())?;
+            let properties = fields.named.iter().map(|field| expand_property(field, rename, support));
+            let properties = properties.collect::<Option<Vec<_>>>()?;
+            quote!(#support::object_schema(generator, #description, &[#(#properties),*]))
+        }
+        Data::Enum(data) if !data.variants.is_empty() => {
+            let rename = variant_rename(attrs.rename_all.as_deref())?;
+            let names = data.variants.iter().map(|variant| variant_name(variant, rename));
+            let names = names.collect::<Option<Vec<_>>>()?;
+            quote!(#support::enum_schema(#description, &[#(#names),*]))
+        }
+        Data::Enum(_) | Data::Union(_) => return None,
+    };
+    let name = &input.ident;
+    let schema_name = name.unraw().to_string();
+    Some(quote! {
+        #[automatically_derived]
+        impl #schemars::JsonSchema for #name {
+            fn schema_name() -> #support::SchemaName { #support::SchemaName::Borrowed(#schema_name) }
+
+            fn schema_id() -> #support::SchemaName {
+                #support::SchemaName::Borrowed(::core::concat!(::core::module_path!(), "::", #schema_name))
+            }
+
+            fn json_schema(generator: &mut #schemars::SchemaGenerator) -> #schemars::Schema { #schema }
+        }
+    })
+}
+
+/// Generates the `Property` of a field; `None` if the field is not plain.
+fn expand_property(
+    field: &Field,
+    rename: fn(String) -> String,
+    support: &TokenStream,
+) -> Option<TokenStream> {
+    let attrs = PlainAttrs::parse(&field.attrs)?;
+    if attrs.rename_all.is_some() {
+        return None;
+    }
+    let description = description(&attrs.docs)?;
+    let name = match attrs.rename {
+        Some(name) => name,
+        None => rename(field.ident.as_ref()?.unraw().to_string()),
+    };
+    let (ty, skip) = (&field.ty, attrs.skip_serializing_if.as_ref());
+    let property = quote!(#support::Property::new::<#ty>(#name, #description));
+    let default = attrs.default.map(|default| {
+        let value = expand_default(&default, ty, skip, support);
+        quote!(.default_value(#value))
+    });
+    let skippable = skip.is_some().then(|| quote!(.skippable()));
+    Some(quote!(#property #default #skippable))
+}
+
+/// Generates an `Option<Value>`: the default value of a field; `None` if serde skips the default value, or if the type does
+/// not implement `Serialize`.
+fn expand_default(
+    default: &FieldDefault,
+    ty: &Type,
+    skip: Option<&ExprPath>,
+    support: &TokenStream,
+) -> TokenStream {
+    let default = match default {
+        FieldDefault::OfType => quote!(<#ty as ::core::default::Default>::default()),
+        FieldDefault::Function(function) => quote!(#function()),
+    };
+    let value = quote!(#support::SerializeProbe(default).to_value());
+    let value = match skip {
+        Some(skip) => quote!(if #skip(&default) { ::core::option::Option::None } else { #value }),
+        None => value,
+    };
+    quote!({
+        #[allow(unused_imports, reason = "only a type without `Serialize` needs the trait")]
+        use #support::NotSerialize as _;
+        let default: #ty = #default;
+        #value
+    })
+}
+
+/// The name of a unit variant in JSON; `None` if the variant is not plain.
+fn variant_name(variant: &Variant, rename: fn(String) -> String) -> Option<String> {
+    let attrs = PlainAttrs::parse(&variant.attrs)?;
+    let is_plain = matches!(variant.fields, Fields::Unit)
+        && attrs.docs.is_empty()
+        && attrs.rename_all.is_none()
+        && attrs.default.is_none()
+        && attrs.skip_serializing_if.is_none();
+    is_plain.then(|| attrs.rename.unwrap_or_else(|| rename(variant.ident.unraw().to_string())))
+}
+
+impl PlainAttrs {
+    /// Reads the attributes; `None` if they contain anything else that can change the schema.
+    fn parse(attributes: &[Attribute]) -> Option<Self> {
+        let mut attrs = Self::default();
+        for attribute in attributes {
+            let path = attribute.path();
+            if path.is_ident("doc") {
+                attrs.docs.push(text_of(&attribute.meta)?.value());
+            } else if path.is_ident("serde") {
+                let keys = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
+                keys.iter().try_for_each(|key| attrs.parse_serde_key(key))?;
+            } else if OTHER_SCHEMA_ATTRIBUTES.iter().any(|name| path.is_ident(name)) {
+                return None;
+            }
+        }
+        Some(attrs)
+    }
+
+    fn parse_serde_key(&mut self, key: &Meta) -> Option<()> {
+        let path = key.path();
+        if path.is_ident("default") {
+            self.default = Some(match key {
+                Meta::Path(_) => FieldDefault::OfType,
+                _ => FieldDefault::Function(text_of(key)?.parse().ok()?),
+            });
+        } else if path.is_ident("skip_serializing_if") {
+            self.skip_serializing_if = Some(text_of(key)?.parse().ok()?);
+        } else if path.is_ident("rename") {
+            self.rename = Some(text_of(key)?.value());
+        } else if path.is_ident("rename_all") {
+            self.rename_all = Some(text_of(key)?.value());
+        } else {
+            return None;
+        }
+        Some(())
+    }
+}
+
+/// The string literal in `key = ".."`.
+fn text_of(meta: &Meta) -> Option<&LitStr> {
+    match meta {
+        Meta::NameValue(pair) => match &pair.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The description in a schema; empty without doc comments. `None` if the comment starts with a heading, which would be
+/// the title of the schema.
+fn description(docs: &[String]) -> Option<String> {
+    let lines: Vec<_> = docs.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let text = lines.join("\n");
+    let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
+    (!text.starts_with('#')).then(|| text.to_owned())
+}
+
+/// Returns the function that renames fields for a value of `rename_all`. `None` for the rare values.
+fn field_rename(rule: Option<&str>) -> Option<fn(String) -> String> {
+    match rule {
+        None | Some("snake_case") => Some(|name| name),
+        Some("camelCase") => Some(|name| camel_case(&name)),
+        _ => None,
+    }
+}
+
+/// Converts the name of a field to camel case, as serde does.
+fn camel_case(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    let mut starts_word = false;
+    for c in name.chars() {
+        match c {
+            '_' => {}
+            c if camel.is_empty() => camel.push(c.to_ascii_lowercase()),
+            c if starts_word => camel.push(c.to_ascii_uppercase()),
+            c => camel.push(c),
+        }
+        starts_word = c == '_';
+    }
+    camel
+}
+
+/// Returns the function that renames variants for a value of `rename_all`. `None` for the rare values.
+fn variant_rename(rule: Option<&str>) -> Option<fn(String) -> String> {
+    match rule {
+        None | Some("PascalCase") => Some(|name| name),
+        Some("lowercase") => Some(|name| name.to_ascii_lowercase()),
+        Some("UPPERCASE") => Some(|name| name.to_ascii_uppercase()),
+        Some("camelCase") => Some(|mut name| {
+            if let Some(first) = name.get_mut(..1) {
+                first.make_ascii_lowercase();
+            }
+            name
+        }),
+        _ => None,
+    }
+}
