@@ -54,7 +54,8 @@ pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
             let rename = field_rename(attrs.rename_all.as_deref())?;
             let properties = fields.named.iter().map(|field| expand_property(field, rename, support));
             let properties = properties.collect::<Option<Vec<_>>>()?;
-            quote!(#support::object_schema(generator, #description, &[#(#properties),*]))
+            // A constant needs no machine code.
+            quote!(#support::object_schema(generator, #description, const { &[#(#properties),*] }))
         }
         Data::Enum(data) if !data.variants.is_empty() => {
             let rename = variant_rename(attrs.rename_all.as_deref())?;
@@ -98,15 +99,15 @@ fn expand_property(
     let (ty, skip) = (&field.ty, attrs.skip_serializing_if.as_ref());
     let property = quote!(#support::Property::new::<#ty>(#name, #description));
     let default = attrs.default.map(|default| {
-        let value = expand_default(&default, ty, skip, support);
-        quote!(.default_value(#value))
+        let function = expand_default(&default, ty, skip, support);
+        quote!(.default_value(#function))
     });
     let skippable = skip.is_some().then(|| quote!(.skippable()));
     Some(quote!(#property #default #skippable))
 }
 
-/// Generates an `Option<Value>`: the default value of a field; `None` if serde skips the default value, or if the type does
-/// not implement `Serialize`.
+/// Generates a closure that returns the JSON of a field's default value; `None` if serde skips the default value, or if the
+/// type does not implement `Serialize`.
 fn expand_default(
     default: &FieldDefault,
     ty: &Type,
@@ -122,7 +123,7 @@ fn expand_default(
         Some(skip) => quote!(if #skip(&default) { ::core::option::Option::None } else { #value }),
         None => value,
     };
-    quote!({
+    quote!(|| {
         #[allow(unused_imports, reason = "only a type without `Serialize` needs the trait")]
         use #support::NotSerialize as _;
         let default: #ty = #default;

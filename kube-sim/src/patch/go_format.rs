@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::schema::format_go_float;
+
 /// Formats maps and lists as `map[a:1 b:[x y]]`, null as `<nil>`, and scalars without quotes.
 pub(crate) fn format_value(value: &Value) -> String {
     match value {
@@ -15,6 +17,9 @@ pub(crate) fn format_value(value: &Value) -> String {
                 "map[{}]",
                 join_with_spaces(map.iter().map(|(name, value)| format!("{name}:{}", format_value(value))))
             )
+        }
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(|| number.to_string(), format_go_float)
         }
         scalar => scalar.to_string(),
     }
@@ -46,8 +51,8 @@ mod tests {
 
     #[test]
     fn values_are_formatted_as_in_go() {
-        let value = json!({"b": [1, "x", null], "a": {"c": true}});
-        assert_eq!(format_value(&value), "map[a:map[c:true] b:[1 x <nil>]]");
+        let value = json!({"b": [1, "x", null, 2.0, 1e7], "a": {"c": true}});
+        assert_eq!(format_value(&value), "map[a:map[c:true] b:[1 x <nil> 2 1e+07]]");
         assert_eq!(type_name(&value), "map[string]interface {}");
         assert_eq!(type_name(&json!(1.5)), "float64");
     }

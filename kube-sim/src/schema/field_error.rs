@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
+use super::go_float::format_go_float;
+
 /// The type of a field error (`field.ErrorType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FieldErrorKind {
@@ -249,18 +251,6 @@ fn format_go_value(value: &Value) -> String {
         }
         other => other.to_string(),
     }
-}
-
-/// Formats a number as Go's `%v` formats a float64.
-pub(super) fn format_go_float(number: f64) -> String {
-    let magnitude = number.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
-        let text = format!("{number:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-        return format!("{mantissa}e{sign}{digits:0>2}");
-    }
-    format!("{number}")
 }
 
 /// Quotes a string as Go's `%q` does, but escapes only ASCII characters; `%q` also escapes non-printable characters

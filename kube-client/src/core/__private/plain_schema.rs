@@ -12,17 +12,15 @@ use serde_json::{Value, json};
 pub type SchemaName = Cow<'static, str>;
 
 /// A field of a plain struct.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Property {
     name: &'static str,
     /// The doc comment of the field; empty without a doc comment.
     description: &'static str,
     /// Generates the schema of [`OneField`] for the type of the field.
     one_field_schema: fn(&mut SchemaGenerator) -> Schema,
-    /// Whether the field has `#[serde(default)]`.
-    has_default: bool,
-    /// The value of the keyword `default`.
-    default: Option<Value>,
+    /// For a field with `#[serde(default)]`: returns the value of the keyword `default`.
+    default: Option<fn() -> Option<Value>>,
     /// Whether the field has `#[serde(skip_serializing_if = "..")]`.
     is_skippable: bool,
 }
@@ -41,21 +39,20 @@ impl Property {
             name,
             description,
             one_field_schema: OneField::<T>::json_schema,
-            has_default: false,
             default: None,
             is_skippable: false,
         }
     }
 
-    /// Marks a field with `#[serde(default)]`. `value` becomes the keyword `default`.
+    /// Marks a field with `#[serde(default)]`. `value` returns the value of the keyword `default`.
     #[must_use]
-    pub fn default_value(self, value: Option<Value>) -> Self {
-        Self { has_default: true, default: value, ..self }
+    pub const fn default_value(self, value: fn() -> Option<Value>) -> Self {
+        Self { default: Some(value), ..self }
     }
 
     /// Marks a field with `#[serde(skip_serializing_if = "..")]`.
     #[must_use]
-    pub fn skippable(self) -> Self {
+    pub const fn skippable(self) -> Self {
         Self { is_skippable: true, ..self }
     }
 
@@ -65,13 +62,13 @@ impl Property {
         let is_required = one_field.get("required").is_some();
         let value = one_field.pointer_mut("/properties/value").map_or(Value::Bool(true), Value::take);
         let is_optional = if generator.contract().is_deserialize() {
-            self.has_default || !is_required
+            self.default.is_some() || !is_required
         } else {
             self.is_skippable
         };
         let keywords = [
             ("description", (!self.description.is_empty()).then(|| json!(self.description))),
-            ("default", self.default.clone()),
+            ("default", self.default.and_then(|default| default())),
         ];
         let mut schema = Schema::try_from(value).unwrap_or_default();
         for (keyword, value) in keywords {
@@ -79,7 +76,7 @@ impl Property {
                 schema.insert(keyword.to_owned(), value);
             }
         }
-        (schema.to_value(), !(is_optional || self.has_default && self.is_skippable))
+        (schema.to_value(), !(is_optional || self.default.is_some() && self.is_skippable))
     }
 }
 

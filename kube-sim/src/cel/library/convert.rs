@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::time;
 use crate::cel::value::{Failure, Outcome, Val};
+use crate::schema::format_go_float;
 
 /// Calls a function of this library; see [`Library`](super::Library).
 pub(super) fn call<'a>(name: &str, arguments: &[Val<'a>]) -> Option<Outcome<'a>> {
@@ -110,7 +111,7 @@ pub(in crate::cel) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>
         Val::Bool(value) => Ok(value.to_string()),
         Val::Int(value) => Ok(value.to_string()),
         Val::Uint(value) => Ok(value.to_string()),
-        Val::Double(value) => Ok(format_double(*value)),
+        Val::Double(value) => Ok(format_go_float(*value)),
         Val::Bytes(bytes) => String::from_utf8(bytes.to_vec())
             .map_err(|_| Failure::new("invalid UTF-8 in bytes, cannot convert to string")),
         Val::Duration(nanos) => Ok(time::duration_text(*nanos)),
@@ -120,25 +121,6 @@ pub(in crate::cel) fn to_text(value: &Val<'_>) -> Option<Result<String, Failure>
         Val::Type(name) => Ok(name.to_string()),
         _ => return None,
     })
-}
-
-/// Formats a float as Go's `%g` does: with the fewest digits, and with an exponent for magnitudes of at least 10^6 or
-/// below 10^-4.
-fn format_double(value: f64) -> String {
-    let magnitude = value.abs();
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    if magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
-        return value.to_string();
-    }
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-    format!("{mantissa}e{sign}{digits:0>2}")
 }
 
 /// Formats a value for an error text.

@@ -9,7 +9,8 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::super::field_error::{FieldError, format_go_float};
+use super::super::field_error::FieldError;
+use super::super::go_float::format_go_float;
 use super::super::node::{Bound, Kind, Schema};
 use super::Findings;
 

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::super::Schema;
-use super::super::field_error::format_go_float;
 use super::validate;
 
 /// Asserts the errors of an object with the required field `spec.x`. `field` is the schema of this field, and `value`
@@ -345,11 +344,4 @@ fn schema_restricts_the_metadata_name() {
     assert!(validate(&schema, &json!({"metadata": {"name": "abc", "labels": {"a": "b"}}})).is_empty());
     let errors = validate(&schema, &json!({"metadata": {"name": "abcd"}}));
     assert_eq!(errors[0].to_string(), "metadata.name: Too long: may not be more than 3 bytes");
-}
-
-#[test]
-fn numbers_are_printed_as_in_go() {
-    for (number, text) in [(10.0, "10"), (0.5, "0.5"), (1e21, "1e+21"), (1e-7, "1e-07"), (-2.0, "-2")] {
-        assert_eq!(format_go_float(number), text);
-    }
 }
