@@ -27,7 +27,7 @@ use tracing::{info, warn};
 #[derive(CustomResource, Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[kube(group = "examples.dev", version = "v1", kind = "ConfigMapGenerator", namespaced, shortname = "cmg")]
 struct ConfigMapGeneratorSpec {
-    /// The value of the key `content`.
+    /// The value of the key `content` in the config map.
     content: String,
 }
 

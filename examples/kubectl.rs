@@ -143,8 +143,8 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Returns the API of a resource. The user names the resource as in kubectl: `po`, `pods`, `Deployment`,
-    /// `deploy.v1.apps`.
+    /// Returns the API of a resource. `resource` is the text of the user, in one of the forms that kubectl
+    /// accepts: `po`, `pods`, `Deployment`, `deploy.v1.apps`.
     async fn api(&self, resource: &str) -> anyhow::Result<Api<DynamicObject>> {
         let (resource, capabilities) = self.mapper.resolve(resource).await?;
         let api = Api::dynamic(self.client.clone(), &resource, &capabilities.scope);

@@ -1,5 +1,5 @@
-//! Counts in a config map while this process is the leader. Start two processes with different names: one process
-//! counts, and the other process takes over when the leader ends or hangs.
+//! Writes an increasing count to a config map while this process is the leader. Start two processes with
+//! different names: one process counts, and the other process takes over when the leader ends or hangs.
 //!
 //! Each process writes to its own config map. The config map has the name of the process, so that each request shows
 //! which process writes.

@@ -1,5 +1,5 @@
-//! A complete controller: publishes each `Site` as a `ConfigMap` with one HTML page for each text of the site, and
-//! lists the site in a shared index.
+//! A complete controller: publishes each `Site` as a `ConfigMap` with one HTML page for each entry of
+//! `spec.pages`, and lists the site in a shared index.
 //!
 //! - The controller writes the owned config map `pages-NAME` with server-side apply, and restores it after a change or
 //!   deletion.

@@ -95,11 +95,11 @@ pub struct PollChecker {
 }
 
 impl PollChecker {
-    /// Logs a temporary failure, and returns a permanent failure.
+    /// Logs a failure after which the program continues. Returns a failure that ends the program.
     ///
     /// # Errors
     ///
-    /// Returns a failure before the first successful poll, unless the cause is an object that does not decode.
+    /// Returns the failure if no earlier poll has succeeded. A failure to decode an object is never returned.
     pub fn check_result(&mut self, poll: watcher::Result<()>) -> watcher::Result<()> {
         let Err(error) = poll else {
             self.succeeded = true;

@@ -95,7 +95,7 @@ fn count_writes(sim: &Sim) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stops_writing_once_every_object_is_reconciled() {
+async fn the_controller_stops_writing_after_every_object_is_reconciled() {
     let sim = Sim::new();
     start_controller(&sim);
     sleep(Duration::from_secs(60)).await;

@@ -74,7 +74,7 @@ pub enum Error {
         wait: Wait,
         /// The duration of the timeout.
         after: Duration,
-        /// The address, the method and path of the request, or the source of the credentials.
+        /// An address, a request (its method and path), or the source of the credentials.
         what: String,
     },
 
@@ -260,7 +260,8 @@ impl Error {
         self.status().is_some_and(Status::is_gone)
     }
 
-    /// The same as [`is_gone`](Self::is_gone), with the name that client-go uses.
+    /// The same as [`is_gone`](Self::is_gone), named after the reason `Expired` (apimachinery's
+    /// `IsResourceExpired`).
     pub fn is_expired(&self) -> bool {
         self.is_gone()
     }

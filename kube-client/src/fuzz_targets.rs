@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_saved_watches_decode_as_with_serde_json() {
+    fn the_event_splitter_and_serde_json_agree_on_the_saved_watches() {
         run_on_corpus("watch", super::check_watch);
     }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_saved_objects_decode_from_protobuf_as_from_json() {
+    fn the_saved_objects_decode_equally_from_protobuf_and_json() {
         run_on_corpus("protobuf", super::check_protobuf);
     }
 

@@ -140,8 +140,9 @@ fn function_in(mut module: Path, name: &str) -> Path {
     module
 }
 
-/// Generates the companion of a type. After errors, generates the errors and the companion, because a missing companion
-/// would cause further errors. Generates no companion for a generic type.
+/// Generates the companion of a type. If the input is invalid, generates compile errors and also the
+/// companion: a missing companion would cause further compile errors. Generates no companion for a generic
+/// type.
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut error = None;
     let attrs = Attrs::parse(&input.attrs, &mut error);
@@ -230,8 +231,10 @@ fn companion(
     }
 }
 
-/// Generates the companion's field for `field`. If `field` has `serialize_with` or `deserialize_with`, and its type is
-/// not an `Option`, adds functions for an `Option` of this type to `functions`.
+/// Generates the companion's field for `field`. The type of the generated field is an `Option`. If the type
+/// of `field` is not an `Option`, the user's functions in `serialize_with` and `deserialize_with` are for
+/// another type than the generated field. For each of these functions, appends to `functions` a function for
+/// the `Option`.
 fn companion_field(
     companion: &Ident,
     field: &Field,

@@ -36,15 +36,16 @@ impl<K: Storable + Send + 'static> PollCycle<K> {
         self.timeout = timeout;
     }
 
-    /// Begins a cycle. Its duration counts from the next call of [`next`](PollCycle::next), after a pending backoff. If
-    /// the first list is not complete, the duration counts from the end of that list.
+    /// Begins a cycle. The next call of [`next`](PollCycle::next) waits for a pending backoff. The duration
+    /// of the cycle counts from the end of this wait. If the first list is not complete, the duration counts
+    /// from the end of that list.
     pub(crate) fn begin(&mut self) {
         self.deadline = None;
         self.driver.set_timeout(Some(self.timeout));
     }
 
-    /// Sets the end of the cycle. The watch ends after the configured duration, and the cycle at most
-    /// [`END_GRACE_PERIOD`] later.
+    /// Sets the end of the cycle. The watch ends after the configured duration. The cycle ends at most
+    /// [`END_GRACE_PERIOD`] after this duration.
     fn set_deadline(&mut self) {
         // A deadline that overflows `Instant` means no limit.
         let Some(end) = Instant::now().checked_add(self.timeout) else { return };
@@ -79,7 +80,8 @@ impl<K: Storable + Send + 'static> PollCycle<K> {
         event
     }
 
-    /// The next event, without a time limit; watches use [`Config::timeout`].
+    /// Polls for the next event, without a time limit. Sets the timeout of new watches to
+    /// [`Config::timeout`].
     pub(crate) fn poll_event(
         &mut self,
         cx: &mut std::task::Context<'_>,

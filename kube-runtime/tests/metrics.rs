@@ -273,7 +273,8 @@ async fn the_watcher_counts_its_lists_and_watches_and_relists() {
     assert_eq!(value("reflector_lists_total"), 2.0);
     assert_eq!(value("reflector_list_duration_seconds"), 2.0);
     assert_eq!(value("reflector_items_per_list"), 2.0);
-    // There are three watches: after the streaming list, with the expired version, and after the relist.
+    // There are three watches. The first follows the streaming list. The second gets 410, because its version
+    // has expired. The third follows the relist.
     assert_eq!(value("reflector_watches_total"), 3.0);
     assert_eq!(value("reflector_watch_duration_seconds"), 2.0);
     assert_eq!(values[&format!("kube_runtime_relists_total name={MAPS_PATH} reason=expired")], 1.0);

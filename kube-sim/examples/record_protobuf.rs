@@ -5,9 +5,15 @@
 //! ```
 //!
 //! The example reads every `generated.proto` in the Go modules `api@v0.37.2`, `apimachinery@v0.37.2` and so on. The
-//! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which fields are
-//! pointers (marked `?`), and which fields JSON contains even if their value is zero (marked `!`): pointers, and fields
-//! with neither `omitempty` nor `omitzero`. The output is sorted, so that two recordings of one release are equal.
+//! OpenAPI document of `kubernetes@v1.37.2` shows which messages are inlined in JSON. The Go types show which
+//! fields get a mark in the output:
+//!
+//! - `?` marks a pointer.
+//! - `!` marks a scalar field that JSON contains even if its value is zero. Such a field is a pointer, or it
+//!   has neither `omitempty` nor `omitzero`.
+//!
+//! Lists, maps and inlined messages get no mark. The output is sorted, so that two recordings of one release
+//! are equal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -65,8 +71,8 @@ fn find_proto_files(dir: &Path) -> Result<Vec<PathBuf>, std::io::Error> {
     Ok(found)
 }
 
-/// Reads the Go structs in a file. Adds the fields that are pointers, and the fields that JSON always contains, to
-/// `found`.
+/// Reads the Go structs in a file. Adds fields to the two sets in `found`: pointers, and fields that JSON
+/// contains even if their value is zero.
 fn read_go_types(text: &str, package: &str, found: &mut GoFields) {
     let mut name = String::new();
     for line in text.lines() {

@@ -116,8 +116,8 @@ const ABSENT_PLUGINS: [&str; 15] = [
 /// flags.
 ///
 /// # Errors
-/// If a flag names an unknown plugin, or enables a plugin that the simulation does not have: a test that sets the flag
-/// depends on the effect of the flag.
+/// If a flag names an unknown plugin, or if a flag enables a plugin that the simulation does not have. Such a
+/// flag is not ignored, because a test that sets the flag depends on its effect.
 fn plugins(flags: &Flags) -> Result<Vec<(AdmissionPlugin, bool)>, Error> {
     let refuse = |verb: &str, plugin: &str, why: &str| {
         Err(format!("--{verb}-admission-plugins={plugin} is refused by kube-sim: {why}").into())
@@ -169,7 +169,8 @@ fn advertised_address(flags: &Flags, secure_port: u16) -> Result<SocketAddrV4, E
     };
     // kube-apiserver replaces the unspecified address with an address of the host.
     let ip = if ip.is_unspecified() { DEFAULT_ADVERTISED_IP } else { ip };
-    // Port 0 selects a free port, which is not known yet.
+    // If the secure port is 0, the server listens on a free port. The number of that port is not known yet, so
+    // the default port is advertised.
     Ok(SocketAddrV4::new(ip, if secure_port == 0 { 6443 } else { secure_port }))
 }
 

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn values_survive_a_round_trip_in_readable_form() {
+    fn readable_durations_and_bytes_survive_a_round_trip() {
         for (json, millis, bytes) in [
             (r#"{"time":"1s 500ms","bytes":"a\n"}"#, 1_500, &b"a\n"[..]),
             (r#"{"time":"200ms","bytes":{"base64":"/w=="}}"#, 200, &b"\xff"[..]),

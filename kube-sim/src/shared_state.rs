@@ -67,7 +67,7 @@ pub(crate) struct Inner {
     pub(crate) journal: Journal,
     pub(crate) counters: RequestCounters,
     pub(crate) faults: Faults,
-    /// The number of restarts of the API server. Each connection ends after a restart.
+    /// The number of calls of [`Self::restart`]. Each call restarts all API servers and ends all connections.
     restarts: watch::Sender<u64>,
 }
 

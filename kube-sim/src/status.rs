@@ -250,8 +250,8 @@ impl SimError {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
-    /// 406 for a list that was requested as the metadata of one object, or an object that was requested as the metadata
-    /// of a list.
+    /// 406 for a list that was requested as `PartialObjectMetadata`, and for a single object that was
+    /// requested as `PartialObjectMetadataList`. `requested` is the requested kind.
     pub(crate) fn not_acceptable_form(requested: &str, is_list: bool, go_type: &str) -> Self {
         let what = if is_list { "a list" } else { "not a list" };
         let message = format!("you requested {requested}, but the requested object is {what} ({go_type})");
@@ -310,8 +310,10 @@ impl SimError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).with_retry_after(seconds)
     }
 
-    /// The error that a fault rule returns. The reason, and the message if `message` is `None`, are those that the API
-    /// server uses for the code. For a code that this function does not know, the reason is empty.
+    /// The error that a fault rule returns. The reason is the one that the API server uses for the code. If
+    /// `message` is `None`, the message is also the one that the API server uses. For a code that this
+    /// function does not know, the reason is empty, and the default message says that a fault rule returned
+    /// the status.
     pub(crate) fn of_code(code: StatusCode, message: Option<&str>) -> Self {
         let (reason, text) = match code.as_u16() {
             400 => ("BadRequest", "the request was malformed"),

@@ -21,7 +21,7 @@ impl Warnings {
         }
     }
 
-    /// Returns an empty buffer for further texts. Dropping the buffer adds its texts.
+    /// Returns an empty buffer for further texts. Dropping the buffer adds its texts to `self`.
     pub(crate) fn new_buffer(&self) -> WarningBuffer<'_> {
         WarningBuffer { all: self, texts: Vec::new() }
     }

@@ -14,8 +14,8 @@ struct Cli {
     task: Task,
 }
 
-// The variants without arguments exist for `--help` only: `main` starts the packages of these subcommands before it
-// parses arguments.
+// The variants without arguments exist only for `--help`. For each of these subcommands, `main` executes
+// `cargo run` with the package of the subcommand, before it parses arguments.
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Benchmarks this project, kube and client-go on identical data, and reports which performance targets are met

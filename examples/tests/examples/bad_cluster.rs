@@ -67,7 +67,7 @@ async fn retries_after_invalid_json() {
 }
 
 #[tokio::test]
-async fn reports_an_undecodable_object_and_continues() {
+async fn pod_examples_report_an_undecodable_object_and_continue() {
     let cluster = Cluster::new().await;
     for name in ["a", "bad", "c"] {
         cluster.create(&pod(name, "node-0"));
@@ -143,7 +143,7 @@ async fn relists_after_an_expired_version() {
 }
 
 #[tokio::test]
-async fn fails_at_once_if_forbidden() {
+async fn an_example_fails_at_once_if_its_requests_are_forbidden() {
     let cluster = Cluster::new().await;
     cluster.sim.faults().add(Rule::new(Action::status(403)));
     for (example, resource) in

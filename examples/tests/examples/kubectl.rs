@@ -26,7 +26,8 @@ impl Kubectl {
     /// Runs a command of kubectl, asserts its success, and returns its stdout.
     async fn run(&self, args: &[&str]) -> String {
         let mut command = self.home.command(&self.program);
-        // Paths in the header of an example are relative to the root of the repository.
+        // The kubectl commands in the documentation of `crd_reflector` contain paths relative to the root
+        // of the repository.
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         command
             .args(args)

@@ -63,7 +63,8 @@ pub(super) struct BodyDecoder<S: Split, T> {
     deferred: Option<Bytes>,
     /// Makes a bookmark with a resource version; `None` for lists, and for watches without a filter.
     bookmark: Option<fn(String) -> T>,
-    /// The resource version of the last dropped piece that has one, until a bookmark with this version is queued.
+    /// The resource version of the last dropped piece that has a resource version. The field becomes `None`
+    /// when a bookmark with this version is queued.
     dropped_version: Option<String>,
     kind: String,
     /// See [`response_description`](Self::response_description).
@@ -387,7 +388,7 @@ mod tests {
         let mut taken = Vec::new();
         while let Some(item) = poll_fn(|cx| items.poll_item(cx)).await {
             taken.push(item.unwrap());
-            // Two quotes, the padding, and the number.
+            // An item consists of two quotes, 1000 bytes of padding, and the number.
             assert_eq!(items.last_item_bytes(), 1002 + taken.last().unwrap().to_string().len());
             let read = read.load(Ordering::Relaxed);
             if taken.len() <= 19 {

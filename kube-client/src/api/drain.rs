@@ -60,8 +60,8 @@ pub struct Drained {
     /// The pods that no longer exist: the drain evicted them, or deleted them with [`DrainParams::disable_eviction`]. Also
     /// contains pods that another client deleted during the drain.
     pub evicted: Vec<PodName>,
-    /// The pods that match [`DrainParams::pod_selector`] and stay on the node: mirror pods, and each daemon set pod whose
-    /// phase is neither `Succeeded` nor `Failed`.
+    /// The pods that match [`DrainParams::pod_selector`] and stay on the node: each mirror pod, and each pod
+    /// that an existing daemon set controls and whose phase is neither `Succeeded` nor `Failed`.
     pub kept: Vec<PodName>,
 }
 

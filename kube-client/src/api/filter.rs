@@ -123,8 +123,8 @@ where
     })
 }
 
-/// Turns an event into a deletion, because caches must remove the object. If the object does not decode, sets the
-/// origin of the error to [`ObjectOrigin::Deleted`].
+/// Turns the event of an object with the verdict [`Verdict::Deselect`] into a deletion, so that caches remove
+/// the object. If the object does not decode, sets the origin of the error to [`ObjectOrigin::Deleted`].
 fn into_deletion<K>(event: Result<WatchEvent<K>, WireError>) -> Result<WatchEvent<K>, WireError> {
     match event {
         Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => Ok(WatchEvent::Deleted(object)),

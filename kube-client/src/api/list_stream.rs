@@ -19,8 +19,9 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The stream starts to read ahead this long after the head of the response has arrived. API servers abort a response that
-/// takes longer than a minute to write: without reading ahead, a slow reader would never receive the complete list.
+/// The time from the arrival of the response's head until the stream starts to read ahead. API servers abort
+/// a response that takes longer than a minute to write: without reading ahead, a slow reader would never
+/// receive the complete list.
 const READ_AHEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// The items of a list, each decoded as soon as its text has arrived.

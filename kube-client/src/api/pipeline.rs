@@ -126,8 +126,9 @@ impl<T: Send + 'static> Pipeline<T> {
         self.value_size = value_size;
     }
 
-    /// Whether the caller should push another piece. Without a limit on the queued chunks (`max_chunks`), the whole body
-    /// would be buffered if the consumer of the stream is slow.
+    /// Whether the caller should push another piece. `max_chunks` limits the queued chunks; if it is 0, the
+    /// pipeline must be empty. If there were no limit and the consumer of the stream were slow, the whole
+    /// body would be buffered.
     pub(super) fn has_room(&self) -> bool {
         if self.max_chunks == 0 { self.is_empty() } else { self.chunks.len() < self.max_chunks }
     }
@@ -243,7 +244,7 @@ impl<T: Send + 'static> Pipeline<T> {
     }
 }
 
-/// Decodes the pieces of a chunk, whose values take about `heap` bytes.
+/// Decodes the pieces of a chunk. `heap` is the number of bytes that the returned values are expected to use.
 fn decode_all<T>(pieces: &[Bytes], heap: usize, decode: &dyn Fn(&[u8]) -> T) -> Vec<T> {
     reserve_heap(heap);
     pieces.iter().map(|piece| decode(piece)).collect()
@@ -264,8 +265,9 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
 
-    /// Decodes `count` numbers, padded so that chunks are large enough for tasks. Returns the numbers, and the maximum
-    /// number of pieces in flight.
+    /// Decodes `count` numbers. Each number is a piece of 9,000 bytes, so a chunk of two or more pieces has at
+    /// least [`MIN_TASK_BYTES`]. Returns the numbers, and the maximum number of pieces in flight: pieces whose
+    /// numbers the pipeline has not yet returned.
     async fn decode_numbers(count: usize) -> (Vec<usize>, usize) {
         let mut pipeline = Pipeline::new(|text| std::str::from_utf8(text).unwrap().trim().parse().unwrap());
         let (mut next, mut most, mut out) = (0, 0, Vec::new());

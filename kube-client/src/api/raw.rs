@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
 
-/// The depth of the metadata that a filter reads, and the filter. The filter runs before `convert`: see [`Api::list_raw`].
+/// A filter, and the part of the metadata that it reads. The filter runs before the parameter `convert`
+/// of [`Api::list_raw`] and [`Api::watch_raw`].
 pub type RawFilter<K> = (FilterDepth, Box<dyn FnMut(ObjectOrigin, &PartialObjectMeta<K>) -> Verdict + Send>);
 
 impl<K: 'static> Api<K> {
@@ -102,8 +103,8 @@ impl<K> TextDecoder<K> {
 }
 
 impl<K: DeserializeOwned> TextDecoder<K> {
-    /// Decodes an object. Sets `apiVersion` and `kind` if they are missing; the default decoder does not. The error
-    /// contains no values of the object.
+    /// Decodes an object, and sets `apiVersion` and `kind` if they are missing. A decoder from
+    /// `TextDecoder::default()` does not set them. The error contains no values of the object.
     ///
     /// # Errors
     ///

@@ -218,7 +218,8 @@ fn none_if_missing<T>(outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Whether an error is a 404 for a missing object, and not for a resource that the server does not serve.
+/// Whether an error is a 404 because the object does not exist. If the 404 means that the server does not
+/// serve the resource, returns false.
 fn is_missing_object(error: &Error) -> bool {
     let has_name_or_no_details = |status: &Status| status.details.as_ref().is_none_or(|d| !d.name.is_empty());
     // If the server does not serve the resource, the details of the `Status` contain no name. If the body of the response

@@ -197,7 +197,8 @@ impl<T: Send + 'static> EventStream<T> {
         Self { events, decoder, limit, deadline: Box::pin(tokio::time::sleep(limit)) }
     }
 
-    /// Sets how much memory a decoded event is expected to use. The default is [`ValueSize::Decoded`].
+    /// Sets the expected size of an event in memory, in relation to the size of its text. The default is
+    /// [`ValueSize::Decoded`].
     pub(super) fn with_value_size(mut self, value_size: ValueSize) -> Self {
         self.events.set_value_size(value_size);
         self
@@ -263,8 +264,9 @@ impl<K: Send + 'static> Stream for EventStream<K> {
         }
         ready!(deadline.as_mut().poll(cx));
         let what = format!("{}, a watch that the server does not end", events.response_description());
-        // Before the error, emit the events that the filter has kept: after a resume, a filter with state would drop
-        // these events as unchanged.
+        // The stream emits the events that the filter has kept, and then the error. Without these events, a
+        // change could be lost: a filter with state has recorded the change, and drops it as unchanged when a
+        // resumed watch receives it again.
         events.fail(Error::Timeout { wait: Wait::Body, after: *limit, what });
         events.poll_item(cx)
     }

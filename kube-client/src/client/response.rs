@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn quotes_the_received_part_of_an_error_body_that_stalls() {
+    async fn the_received_part_of_a_stalled_error_body_is_quoted() {
         let stalled = stream::iter([Ok::<_, Error>("half")]).chain(stream::pending());
         let dripping = stream::repeat("x").then(|piece| async move {
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_erased_service_is_not_erased_again() {
+    fn the_type_of_a_service_is_erased_only_once() {
         let service =
             HttpService::locked(UnclonableService(std::cell::Cell::default(), Arc::new(Semaphore::new(0))));
         assert!(Arc::ptr_eq(&service.0, &HttpService::new(service.clone()).0));

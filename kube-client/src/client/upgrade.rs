@@ -23,7 +23,8 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// the buffer contains more than `WRITE_THRESHOLD_BYTES`, the WebSocket accepts no messages. Only the answers to pings then
 /// enlarge the buffer.
 const MAX_UNWRITTEN_BYTES: usize = 4 << 20;
-/// The size in bytes above which the write buffer is written to the connection without a flush.
+/// A threshold for the size of the write buffer in bytes. If the buffer is larger, the WebSocket writes it to
+/// the connection immediately, and does not wait for a flush.
 const WRITE_THRESHOLD_BYTES: usize = 64 << 10;
 
 /// A WebSocket subprotocol of Kubernetes. It defines the meaning of the messages.

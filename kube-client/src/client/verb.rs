@@ -1,5 +1,5 @@
-//! Derives the verb of a request, for traces, from the HTTP method, the path and the query. The verb is the name of the
-//! function of `Api` that sends such a request, or else `request`.
+//! Derives the verb of a request, for traces, from the HTTP method, the path and the query. The verb is the
+//! name of a function of `Api`, such as `list`, or else `request`.
 
 use http::{Method, Uri};
 

@@ -70,7 +70,8 @@ pub enum KubeconfigError {
     /// `KubeConfigOptions` selects neither a context nor a cluster, and the kubeconfig does not set `current-context`.
     #[error("{origin} sets no current-context; {}", describe_existing_names("context", known))]
     CurrentContextNotSet {
-        /// The files of the kubeconfig, or `the given kubeconfig`.
+        /// The files of the kubeconfig. If the kubeconfig was not read from files, this is the text
+        /// `the given kubeconfig`.
         origin: String,
         /// The names of all contexts in the kubeconfig.
         known: Vec<String>,
@@ -179,7 +180,7 @@ pub enum FieldError {
     /// The value or file contains no PEM block of the required kind.
     #[error("{from} contains no {wanted} in PEM form")]
     NoPem {
-        /// The file, or `the value`.
+        /// The path of the file, or the words `the value` for an inline value.
         from: String,
         /// The required kind: `certificate` or `private key`.
         wanted: &'static str,
@@ -187,7 +188,7 @@ pub enum FieldError {
     /// The PEM text is damaged.
     #[error("{from} is not valid PEM{}", block.map(|block| format!(": certificate {block}")).unwrap_or_default())]
     Pem {
-        /// The file, or `the value`.
+        /// The path of the file that contains the PEM text, or the words `the value` for an inline value.
         from: String,
         /// The number of the certificate in the text, from 1; `None` for a private key.
         block: Option<usize>,
@@ -225,7 +226,7 @@ pub enum InClusterError {
     /// A file of the service account cannot be read.
     #[error("cannot read the service account's {what} {}; the pod needs automountServiceAccountToken", path.display())]
     Read {
-        /// The content of the file: `token` or `certificate authority`.
+        /// The kind of the file: `token` or `certificate authority`.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -303,7 +304,8 @@ fn describe_existing_names(what: &str, known: &[String]) -> String {
     }
 }
 
-/// The part of an error text that names the context which refers to the missing entry. Empty for `None`.
+/// The part of an error text about a missing entry: the name of the context that refers to the entry. The text
+/// is empty if `context` is `None`.
 fn context_reference(context: Option<&str>) -> String {
     context.map(|name| format!(", to which context `{name}` refers")).unwrap_or_default()
 }

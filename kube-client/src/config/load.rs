@@ -185,8 +185,8 @@ fn parse_kubeconfig(text: &str, origin: &str) -> Result<Kubeconfig, KubeconfigEr
     Ok(merged.unwrap_or_default())
 }
 
-/// The text of an error about a document with expanded merge keys. The position is that in the expanded document, which the
-/// user does not have.
+/// The text of an error, without the position. The position refers to the document with expanded merge keys.
+/// The user does not have this document.
 fn text_without_position(error: &yaml_serde::Error) -> String {
     let text = error.to_string();
     let Some(at) = error.location() else { return text };

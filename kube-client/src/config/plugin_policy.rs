@@ -75,8 +75,9 @@ impl fmt::Display for PluginRefusal {
 }
 
 impl CredentialPluginPolicy {
-    /// The executable of a plugin, if the policy allows the plugin. With an allowlist, the executable is an absolute
-    /// path: a second lookup of a name in `PATH` could find another file.
+    /// Returns the executable of a plugin, if the policy allows the plugin. With an allowlist, returns the
+    /// absolute path that was compared with the list. The caller must start this path, because another lookup
+    /// of `command` in `PATH` could find another file.
     pub(crate) fn allowed_executable(&self, command: &str) -> Result<OsString, PluginRefusal> {
         self.allowed_executable_in(command, Env::of_process())
     }
@@ -112,7 +113,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
-    fn an_allowlist_allows_a_plugin_whose_absolute_path_is_that_of_an_entry() {
+    fn an_allowlist_compares_absolute_paths() {
         let folder = tempfile::tempdir().unwrap();
         let executable = |name: &str, mode| {
             let path = folder.path().join(name);

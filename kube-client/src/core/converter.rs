@@ -65,7 +65,7 @@ pub enum ConversionError {
     Lossy {
         /// Kind and name of the object.
         object: String,
-        /// The `apiVersion` of the other version.
+        /// The `apiVersion` of the intermediate version. The object was converted to this version and back.
         through: String,
         /// The path of the first field that differs, such as `.spec.size`.
         path: String,
@@ -74,7 +74,7 @@ pub enum ConversionError {
 
 /// Converts an object of one version into the hub version. See [`Converter`].
 type ToHub<H> = Box<dyn Fn(Value) -> Result<H, ConversionError> + Send + Sync>;
-/// Converts an object of the hub version into an object of one version.
+/// Converts an object of the hub version into an object of the version of a [`Spoke`].
 type FromHub<H> = Box<dyn Fn(H) -> Result<Value, ConversionError> + Send + Sync>;
 
 /// A version of the kind, with the conversions between this version and the hub. The version may be

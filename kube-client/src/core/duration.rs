@@ -218,7 +218,8 @@ impl Ord for Duration {
 
 impl PartialOrd<time::Duration> for Duration {
     fn partial_cmp(&self, other: &time::Duration) -> Option<Ordering> {
-        // Compares as `u128`, because `other` may be above Go's maximum.
+        // The comparison uses `u128`, because `other` may have more nanoseconds than an `i64` can hold.
+        // `i64::MAX` nanoseconds is the maximum of Go's `time.Duration`.
         Some(match u128::try_from(self.nanos) {
             Ok(nanos) => nanos.cmp(&other.as_nanos()),
             Err(_) => Ordering::Less,

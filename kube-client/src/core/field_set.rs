@@ -136,8 +136,8 @@ impl FieldNode {
             let inherited = || self.values.as_deref().cloned().unwrap_or_default();
             self.fields.entry(name).or_insert_with(inherited).merge(node);
         }
-        // Named fields with the same paths as `*` are redundant. Remove these fields, because equivalent sets
-        // must compare equal.
+        // A named field that skips the same parts as `*` is redundant. Remove this field, because equivalent
+        // sets must compare equal.
         if let Some(values) = &self.values {
             self.fields.retain(|_, node| *node != **values);
         }

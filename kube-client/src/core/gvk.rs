@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_from_impls_of_references_do_not_check_the_api_version() {
+    fn from_does_not_check_the_api_version_of_an_owner_or_object_reference() {
         let owner =
             OwnerReference { api_version: "apps/v1".into(), kind: "Deployment".into(), ..Default::default() };
         assert_eq!(GroupVersionKind::from(owner), GroupVersionKind::gvk("apps", "v1", "Deployment"));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_two_forms_of_an_api_version_parse() {
+    fn parsing_accepts_only_the_two_forms_of_an_api_version() {
         assert_eq!("v1".parse(), Ok(GroupVersion::gv("", "v1")));
         assert_eq!("apps/v1".parse(), Ok(GroupVersion::gv("apps", "v1")));
         for bad in ["", "apps/", "a/b/c"] {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_try_from_impls_of_references_check_the_api_version() {
+    fn try_from_checks_the_api_version_of_an_owner_or_object_reference() {
         let owner =
             OwnerReference { api_version: "apps/v1".into(), kind: "ReplicaSet".into(), ..Default::default() };
         assert_eq!(GroupVersionKind::try_from(&owner), Ok(GroupVersionKind::gvk("apps", "v1", "ReplicaSet")));

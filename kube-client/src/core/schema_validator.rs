@@ -336,8 +336,9 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// The integer format whose range does not contain the number; `None` if the number is in range, or if the node is not an
-/// integer and has no integer format. An integer without a format, or with another format, has the range of `int64`.
+/// The integer format whose range does not contain the number; `None` if the number is in range. A node of
+/// the type `integer` has the range of `int64`, unless its format is `int32`, `uint32` or `uint64`. A node of
+/// any other type has a range only if its format is one of these three formats.
 fn violated_format(node: &SchemaObject, number: &Number) -> Option<&'static str> {
     let is_integer = node.get("type").and_then(Value::as_str) == Some("integer");
     let format = node.get("format").and_then(Value::as_str);

@@ -13,7 +13,7 @@ use std::fmt;
 pub struct UndecodableObject {
     /// Whether a list or a watch event contained the object, and the type of the event.
     pub origin: ObjectOrigin,
-    /// The requested kind.
+    /// The requested kind. Some errors of kube-runtime contain the name of the requested Rust type instead.
     pub expected: String,
     /// The object's name; `None` if the object's metadata is not readable.
     pub name: Option<String>,

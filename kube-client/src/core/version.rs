@@ -56,8 +56,9 @@ impl PartialOrd for ResourceVersion {
 
 /// The version of an API, such as `v1beta2`.
 ///
-/// [`priority`](Version::priority) orders versions as `kubectl` prefers them: first stable, then beta, then alpha, then
-/// other versions. Stable, beta and alpha versions are ordered from new to old, other versions by their text.
+/// `kubectl` prefers stable versions to beta versions, beta versions to alpha versions, and alpha versions to
+/// other versions. Among several stable, beta or alpha versions, it prefers the newest. It orders other
+/// versions by their text. The most preferred version has the greatest [`priority`](Version::priority).
 ///
 /// ```
 /// use kube_client::core::Version;

@@ -133,7 +133,8 @@ impl ApiGroup {
         first.map(ServedResource::resource_and_capabilities).collect()
     }
 
-    /// The resource of a kind in [`preferred_version_or_latest`](Self::preferred_version_or_latest).
+    /// The first resource of a kind. Searches only the version that
+    /// [`preferred_version_or_latest`](Self::preferred_version_or_latest) returns.
     pub fn recommended_kind(&self, kind: &str) -> Option<(ApiResource, ApiCapabilities)> {
         self.find_kind(self.preferred_version_or_latest(), kind)
             .map(ServedResource::resource_and_capabilities)

@@ -22,7 +22,7 @@ pub(super) struct DiscoveredGroups {
     pub(super) failures: Vec<GroupFailure>,
 }
 
-/// Reads the selected groups: the core group first, then the others in the order of the server.
+/// Reads the selected groups. Returns the core group first, and then the others in the order of the server.
 pub(super) async fn fetch_selected(client: &Client, wanted: &GroupSelection) -> Result<DiscoveredGroups> {
     let core = async {
         if wanted.contains(ApiGroup::CORE_GROUP) {

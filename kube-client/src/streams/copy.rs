@@ -112,10 +112,12 @@ pub(crate) async fn receive_archive(
     finish_copy(process, unpacked, what).await
 }
 
-/// Waits for `tar` in the container, and for the local thread. If both fail, returns the error of `tar`:
-/// usually, this error caused the failure of the thread. But if a local file cannot be packed, closes the
-/// connection and returns the error of the file. Does not wait for `tar` in this case: with
-/// v4.channel.k8s.io, `tar` would wait for the rest of the archive.
+/// Waits for `tar` in the container, and for the local thread that packs or unpacks the archive. If both fail,
+/// returns the error of `tar`, because this error usually caused the failure of the thread.
+///
+/// If a local file cannot be packed, this function closes the connection and returns the error of the file.
+/// In this case, it does not wait for `tar`. With v4.channel.k8s.io, which cannot close the standard input,
+/// `tar` would wait for the rest of the archive.
 async fn finish_copy<T>(
     mut process: AttachedProcess,
     transfer: impl Future<Output = Result<Result<T, TransferError>, tokio::task::JoinError>>,

@@ -1,4 +1,5 @@
-//! The buffer of the bytes that the connection passes to the program.
+//! The buffer of the bytes that a connection receives. The connection fills the buffer, and the program that
+//! uses this crate reads from it.
 
 use bytes::{Buf, Bytes};
 use futures::task::AtomicWaker;
@@ -31,7 +32,8 @@ impl Failure {
         Self { kind, text: text.into() }
     }
 
-    /// Converts an error and its causes to text. The `Error` itself is the result of `join`, and cannot be cloned.
+    /// Converts an error and its causes to text. `AttachedProcess::join` or `Portforwarder::join` returns the
+    /// `Error` itself, which cannot be cloned. Therefore a failure contains the text instead.
     pub(super) fn of(error: &crate::Error) -> Self {
         let kind = match error {
             crate::Error::Timeout { .. } => io::ErrorKind::TimedOut,
@@ -70,7 +72,7 @@ struct SharedBuffer {
 }
 
 impl SharedBuffer {
-    /// Locks the state. Ignores poisoning: no code that holds the lock panics.
+    /// Locks the state. Ignores poisoning, because no code panics while it holds the lock.
     fn state(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_messages_count_for_more_than_their_bytes() {
+    async fn each_message_has_a_minimum_cost() {
         let (sender, _output) = inbound_buffer(10 * MIN_COST);
         let mut sent = 0;
         while sender.send(Bytes::from_static(b"x")).now_or_never().is_some() {

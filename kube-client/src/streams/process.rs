@@ -62,7 +62,8 @@ pub type TerminalSizeSender = mpsc::Sender<TerminalSize>;
 /// # Back-pressure
 /// Each stream has its own buffer (see [`AttachParams`]). Both outputs share one connection. While the buffer of one
 /// output is full, the connection is not read, and the process waits. A program that requests both outputs must therefore
-/// read both concurrently. The input continues in any case. The bytes of a dropped output are discarded.
+/// read both concurrently. The client sends the input even while it does not read the connection. The bytes
+/// of a dropped output are discarded.
 #[derive(Debug)]
 pub struct AttachedProcess {
     stdin: Option<ProcessInput>,
@@ -228,7 +229,9 @@ impl Outputs {
         Ok(())
     }
 
-    /// Passes a message to its output, or appends the message to the result.
+    /// Handles a message of the server. A message on [`channel::ERROR`] contains a part of the process's
+    /// result: appends this part to `status_text`. Passes any other message to
+    /// [`deliver_output`](Self::deliver_output).
     async fn deliver_message(
         &mut self,
         request_line: &RequestLine,
@@ -318,7 +321,8 @@ fn closed_early_error(request_line: &RequestLine, reason: Option<String>, text: 
     request_line.broken_connection_error(&problem, reason.map(Into::into))
 }
 
-/// The standard output that the program reads if the server sends these messages; for fuzz targets.
+/// The bytes that a client reads from the stdout of a process if the server sends these messages. Fuzz
+/// targets use this function.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn stdout_of(messages: impl IntoIterator<Item = Bytes>) -> Vec<u8> {
     use futures::FutureExt;

@@ -39,10 +39,12 @@ use crate::{
 
 /// The time between two pings.
 const PING_PERIOD: Duration = Duration::from_secs(15);
-/// The time limit for the next message of a server that has read all messages.
+/// The time limit for the next message of the server. The limit applies only if the server has read all
+/// messages that the client has sent.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
-/// After the result of a process: the maximum wait for each further message. After a failed write: the time limit on
-/// reading all remaining messages.
+/// The time limit on reading at the end of a connection. If the server has sent the result of a process, this
+/// is the maximum wait for each further message. If a write has failed, this is the total time for all
+/// remaining messages.
 pub(super) const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit on the closing handshake, whose outcome has no effect.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -88,12 +88,12 @@ impl EventSplitter {
     }
 }
 
-/// Returns true only if `line`, which begins with `{`, is exactly one object or is malformed. `next` is the first byte of
-/// the next line.
+/// Returns true only if `line` is exactly one object or is malformed. `line` must begin with `{`. `next` is
+/// the first byte of the next line.
 ///
-/// If the line ends with `}` and the next line begins with `{`, an object ends with the line: in JSON, `{` follows `}`
-/// only between two objects. This function does not count brackets, so it may return false for a line that is one
-/// object.
+/// In JSON, `{` follows `}` only between two objects. So if `line` ends with `}` and the next line begins
+/// with `{`, the end of `line` is the end of an object. This function does not count brackets, so it may
+/// return false for a line that is one object.
 fn is_one_event(line: &[u8], next: Option<&u8>) -> bool {
     line.trim_ascii_end().last() == Some(&b'}') && next == Some(&b'{') && !may_hold_consecutive_objects(line)
 }
@@ -107,8 +107,8 @@ impl Split for EventSplitter {
     type End = ();
 
     fn push(&mut self, frame: Bytes) {
-        // A precaution: the previous frame is empty, because `next` returns `None` only after it has moved all bytes to
-        // `pending`.
+        // Normally, the previous frame is empty: `next` reads the whole frame before it returns `None`. As a
+        // precaution, this line keeps the bytes that remain in the previous frame.
         self.pending.extend_from_slice(&std::mem::replace(&mut self.frame, frame));
     }
 
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_events_from_frames_of_any_size() {
+    fn events_are_decoded_from_frames_of_any_size() {
         assert_events(
             "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\"},\"spec\":{\"n\":1}}}\n\n\
              {\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Item\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"5\"}}}\r\n\
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_ends_within_an_event_is_truncated() {
+    fn a_body_that_ends_within_an_event_is_reported_as_truncated() {
         let event = r#"{"type":"ADDED","object":{"metadata":{"name":"a"},"spec":{"n":1}}}"#;
         for cut in [1, 20, event.len() - 1] {
             let error = format!("the body ended early, after {cut} bytes");

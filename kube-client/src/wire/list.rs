@@ -99,8 +99,9 @@ impl ListSplitter {
         }
     }
 
-    /// The list's head as received so far. API servers send the head before the items, except in lists of whole custom
-    /// resources: their `kind` and `metadata` follow the items.
+    /// The list's head as received so far. API servers send the head before the items. The exception is a
+    /// list of whole custom resources, that is, not of their metadata only. In such a list, the `kind` and
+    /// `metadata` of the list follow the items.
     pub(crate) fn head(&self) -> &ListHead {
         &self.head
     }

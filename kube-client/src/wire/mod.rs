@@ -97,7 +97,7 @@ impl ObjectDecoder {
         &self.expected_kind
     }
 
-    /// Returns this decoder with the format `format`. A new decoder decodes JSON.
+    /// Returns this decoder with the format `format`. Without this call, a decoder decodes JSON.
     pub(crate) fn with_format(self, format: BodyFormat) -> Self {
         Self { format, ..self }
     }

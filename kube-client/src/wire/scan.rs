@@ -1,5 +1,5 @@
-//! Finds the end of a JSON value in text that arrives in frames, counts the elements of a list, and detects consecutive
-//! objects.
+//! Finds the end of a JSON value in text that arrives in frames, counts the elements of a list, and detects
+//! text that may contain a second object after the first.
 //!
 //! This module must not allocate. It does not distinguish the types of brackets, so it accepts `[}`. The
 //! decoder checks that the opening and closing brackets of the values that it decodes match.
@@ -123,7 +123,7 @@ pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
     dispatch!(Level::new(), simd => finds_consecutive_objects(simd, text))
 }
 
-/// Whether a search finds a possible second object: see [`may_hold_consecutive_objects`].
+/// Implements [`may_hold_consecutive_objects`] with the instructions of `simd`.
 #[inline(always)]
 fn finds_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
     let mut carry = 0;
@@ -141,8 +141,8 @@ fn finds_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
     .is_some()
 }
 
-/// Counts the elements of a list. `text` begins after the opening bracket; `None` if it does not contain the closing
-/// bracket.
+/// Counts the elements of a list. `text` begins after the opening bracket of the list. Returns `None` if
+/// `text` does not contain the closing bracket.
 pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     let first = text.iter().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))?;
     if *first == b']' {

@@ -209,7 +209,7 @@ fn the_decoder_skips_exactly_the_fields_of_the_field_set() {
 }
 
 #[test]
-fn deep_nesting_is_an_error_of_a_single_object() {
+fn deep_nesting_fails_only_the_object_that_contains_it() {
     let deep = |open: &str, close: &str| {
         format!(r#"{{"metadata":{{"name":"deep"}},"a":{}1{}}}"#, open.repeat(200_000), close.repeat(200_000))
     };

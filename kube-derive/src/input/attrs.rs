@@ -53,7 +53,7 @@ pub(crate) struct Deprecation {
     pub(crate) warning: Option<LitStr>,
 }
 
-/// All keys, for the error that reports an unknown key.
+/// All keys of `#[kube(..)]`, for the error that reports an unknown key.
 const KNOWN_KEYS: &[&str] = &[
     "annotation",
     "apply",

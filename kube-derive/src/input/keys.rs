@@ -98,7 +98,8 @@ pub(super) fn parse_text_once(slot: &mut Option<LitStr>, meta: &ParseNestedMeta<
     Ok(())
 }
 
-/// Reads `key = "text"`. The error for a value without quotes contains the value in quotes.
+/// Reads `key = "text"`. If the value is not a string literal, the error shows the key and the value with
+/// quotes.
 pub(super) fn parse_text(meta: &ParseNestedMeta<'_>) -> syn::Result<LitStr> {
     let value = value_of(meta)?;
     if value.peek(LitStr) {

@@ -51,7 +51,7 @@ pub(crate) enum Shape {
 
 impl Input {
     /// Parses the derive input. Returns an input that is as complete as possible, and the combined errors, if any.
-    /// `fallback` takes the names of types from an incomplete input.
+    /// The module `fallback` takes the names of types from an incomplete input.
     pub(crate) fn parse(input: DeriveInput) -> (Self, Option<syn::Error>) {
         let mut error = None;
         if matches!(input.data, Data::Union(_)) {

@@ -145,7 +145,8 @@ fn convert_field_attributes(data: &mut Data, support: &TokenStream, error: &mut 
     }
 }
 
-/// The code after an error: an impl of `JsonSchema` that is never called and, with `cel`, the method `validate_cel`.
+/// Generates the code that the derive returns instead of its normal output if the input has errors: an impl
+/// of `JsonSchema` that is never called and, with `cel`, the method `validate_cel`.
 fn fallback(input: &DeriveInput, own: &Attrs, Paths { support, schemars, .. }: &Paths) -> TokenStream {
     let (name, vis) = (&input.ident, &input.vis);
     let (impl_generics, type_generics, conditions) = input.generics.split_for_impl();

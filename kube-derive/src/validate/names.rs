@@ -69,8 +69,9 @@ pub(super) fn check_deprecation_warning(value: &str) -> Result<(), String> {
         .to_owned())
 }
 
-/// Checks that a kind begins with an upper-case ASCII letter, and consists of at most 59 ASCII letters and digits. The kind
-/// with the suffix `List` is the list kind. In lower case, the list kind must be an RFC 1035 label of at most 63 characters.
+/// Checks that a kind begins with an upper-case ASCII letter, and consists of at most 59 ASCII letters and
+/// digits. The limit is 59, because the list kind is the kind with the suffix `List`, and may have at most 63
+/// characters. In lower case, the list kind must be an RFC 1035 label.
 pub(super) fn check_kind(value: &str) -> Result<(), String> {
     let legal = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_ascii_alphanumeric())

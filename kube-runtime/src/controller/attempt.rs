@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempt_returns_the_number_only_during_the_call_or_poll() {
+    fn the_attempt_number_is_set_only_during_a_call_or_poll() {
         assert_eq!(catch_in_attempt(3, attempt), Ok(3));
         assert!(catch_in_attempt(3, || panic!("boom")).is_err());
         assert_eq!(attempt(), 1);

@@ -352,8 +352,8 @@ where
         {
             return Poll::Ready(Some(this.emit_result(ended, n + 1, cx)));
         }
-        // Yield before polling the sources and tasks: with an exhausted coop budget, tokio's resources return
-        // `Pending`.
+        // Yield to the runtime before the sources and tasks are polled. The next poll has a new coop budget.
+        // With an exhausted budget, tokio's resources would return `Pending`.
         if this.poll_first == PollFirst::Results(MAX_CONSECUTIVE_RESULTS) || !coop::has_budget_remaining() {
             this.poll_first = PollFirst::Sources;
             if this.monitor.take_due_check() {
@@ -378,7 +378,8 @@ where
         }
         // `start_reconciles` may have finished reconciles inline: emit their results.
         if let Poll::Ready(Some(ended)) = this.executor.poll_result(cx) {
-            // This task has not yielded since the previous `consecutive` results, so this result is consecutive, too.
+            // This task has emitted `consecutive` results without yielding. It has still not yielded, so this
+            // result also counts as consecutive.
             return Poll::Ready(Some(this.emit_result(ended, consecutive + 1, cx)));
         }
         if let Poll::Ready(error) = this.sync.poll(&this.gates, cx) {

@@ -261,8 +261,8 @@ where
         })
     }
 
-    /// The result of a deletion handler that returned `returned`, or that reached the time limit if `returned` is
-    /// `None`.
+    /// The result of a deletion handler. `returned` is the value that the handler returned; `None` if the
+    /// handler reached the time limit.
     fn result_of_deletion_handler(
         &self,
         InFlightCall { key, attempt, .. }: InFlightCall,

@@ -10,12 +10,13 @@ const MAX_CHAIN_LENGTH: usize = 64;
 
 /// A failure that no retry can fix, such as an invalid spec. It corresponds to controller-runtime's `TerminalError`.
 ///
-/// A reconciler wraps its error in this type. If the error of a reconciler, or one of its [sources](StdError::source),
-/// is a terminal error, and the error policy returns
-/// [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff), the controller does not requeue the object: the
-/// controller reconciles the object at its next change. The policy [`backoff_on_error`](super::backoff_on_error) returns
-/// this action. With the Cargo feature `metrics`, `controller_runtime_terminal_reconcile_errors_total` counts these
-/// failures, in addition to the metrics of all failures.
+/// A reconciler wraps its error in this type. The reconciler returns the `TerminalError`, or an error that
+/// has the `TerminalError` as one of its [sources](StdError::source). After such an error, the action
+/// [`Action::requeue_with_backoff`](super::Action::requeue_with_backoff) of the error policy does not requeue
+/// the object: the controller reconciles the object at its next change. The policy
+/// [`backoff_on_error`](super::backoff_on_error) returns this action. With the Cargo feature `metrics`,
+/// `controller_runtime_terminal_reconcile_errors_total` counts these failures, in addition to the metrics of
+/// all failures.
 ///
 /// A variant with thiserror's `#[error(transparent)]` hides its inner error from the chain of sources, so the
 /// controller does not recognise the inner error as a terminal error or a conflict: give the variant its own message.

@@ -1,4 +1,4 @@
-//! `Filter`: selects the changes that a source maps to triggers.
+//! `Filter`: selects the changes of a source that trigger reconciles.
 
 use crate::reflector::Delta;
 use crate::watch_ext::Predicate;

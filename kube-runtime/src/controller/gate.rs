@@ -35,7 +35,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Creates a closed gate. Returns the handle that opens and closes the gate, and the gate. `name` is the name of the
+    /// Creates a closed gate and its handle. The handle opens and closes the gate. `name` is the name of the
     /// gate in errors.
     pub fn new(name: &str) -> (GateHandle, Self) {
         let sender = watch::Sender::new(false);
@@ -204,8 +204,8 @@ impl Gates {
         }
     }
 
-    /// Checks each gate once, and returns the state of all of them. Another thread may open or close a gate after its check:
-    /// the future then completes at its first poll.
+    /// Checks each gate once, and returns the state of all gates. Another thread may open or close a gate
+    /// after the check of this gate. The future in the returned state then completes at its first poll.
     fn current_state(&self) -> State {
         let gates: Vec<_> = self.gates.iter().map(|gate| (gate, gate.is_open())).collect();
         if gates.iter().any(|(_, is_open)| !is_open) {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn gates_are_open_while_each_gate_is_open() {
+    async fn poll_open_is_ready_while_all_gates_are_open() {
         let ((handle, gate), (reader, mut writer)) = (Gate::new("leadership"), store::<ConfigMap>());
         let mut gates = Gates::default();
         assert_eq!(poll_open_once(&mut gates).await, Some(true));

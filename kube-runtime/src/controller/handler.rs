@@ -47,7 +47,7 @@ pub struct Requests {
     /// The name of the source in errors and warnings, such as the path of its collection or the kind of its objects.
     resource: Arc<str>,
     pending: VecDeque<Result<Trigger, SourceError>>,
-    /// The limit of the warnings about changes with many requests.
+    /// Limits how often a warning is logged. The warning reports a change that resulted in many requests.
     many_log: LogLimit,
 }
 
@@ -211,7 +211,7 @@ where
         } else {
             self.targets.set(object.clone(), last)
         };
-        // A key may occur twice: the work queue merges equal keys.
+        // The same key can be in `keys` and in `before`. The work queue merges equal keys.
         keys.extend(before);
         requests.add_related(object, keys, priority);
     }

@@ -9,8 +9,8 @@ use kube_client::core::ObjectMeta;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One of this number of consecutive reconciles is a sample. The number is prime: if a smaller number of keys is
-/// reconciled in a fixed cycle, there are samples of each of these keys.
+/// The number of reconciles from one sample to the next. The number is prime. Therefore, if a smaller number
+/// of keys is reconciled in a fixed cycle, each of these keys is sampled.
 const RECONCILES_PER_SAMPLE: u32 = 17;
 /// The maximum number of keys with a sample count. The keys with the most samples remain.
 const MAX_SAMPLED_KEYS: usize = 32;

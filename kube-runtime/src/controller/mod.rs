@@ -125,7 +125,8 @@ pub struct Controller<K: Resource> {
     gates: Gates,
     reader: Store<K>,
     dyntype: K::DynamicType,
-    /// The limiter of [`rate_limiter`](Controller::rate_limiter); `None` for [`Config::failure_backoff`].
+    /// The limiter that [`rate_limiter`](Controller::rate_limiter) sets. If it is `None`, the controller uses
+    /// [`Config::failure_backoff`].
     limiter: Option<Limiter<Key>>,
     on_deletion: Option<DeletionHandler>,
     config: Config,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 /// The interval of the checks of a busy controller.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The minimum time between two entries of `Monitor::watermarks` is the stall limit, divided by this number.
-const WATERMARKS: u32 = 16;
+const WATERMARKS_PER_LIMIT: u32 = 16;
 
 /// Observes a controller.
 pub(super) struct Monitor {
@@ -28,13 +28,15 @@ pub(super) struct Monitor {
     hot_loops: HotLoops,
     /// The time of the next check.
     next_check: Instant,
-    /// Wakes the task at the next check; `None` while the controller is idle.
+    /// Wakes the task at the next check. If the controller is idle at this check, the timer becomes `None`,
+    /// unless a possible hot loop still has to be checked.
     timer: Option<Pin<Box<Sleep>>>,
     /// The in-flight reconciles at the last check. The values are the time of the check that first found the reconcile,
     /// and whether the reconcile was reported.
     running: HashMap<Id, (Instant, bool)>,
-    /// Pairs of a time and the sequence number of the last key that arrived before this time. A key has waited for too long
-    /// if it is still ready and arrived before a time that is longer ago than the limit.
+    /// Past times in ascending order. Each time is paired with the sequence number of the last key that had
+    /// arrived by then. If a time is at least `limit` ago, each key up to this sequence number that is still
+    /// ready has waited for too long.
     watermarks: VecDeque<(Instant, u64)>,
     /// Whether the last check found a key that had waited for too long.
     has_stuck_key: bool,
@@ -145,7 +147,7 @@ impl Monitor {
             }
             _ => self.has_stuck_key = false,
         }
-        let interval = self.limit / WATERMARKS;
+        let interval = self.limit / WATERMARKS_PER_LIMIT;
         if self.watermarks.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= interval) {
             self.watermarks.push_back((now, last));
         }
@@ -175,7 +177,7 @@ impl Monitor {
     }
 
     /// Resets the check of waiting keys, because a gate is closed: the time with a closed gate does not count.
-    pub(super) fn reset_ready_key_check(&mut self) {
+    pub(super) fn reset_check_of_ready_keys(&mut self) {
         self.watermarks.clear();
         self.has_stuck_key = false;
     }

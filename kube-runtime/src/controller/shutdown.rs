@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 /// The triggers and the phase of a shutdown.
 #[derive(Default)]
 pub(super) struct Shutdown {
-    /// Completes when the graceful shutdown begins; `None` without a trigger.
+    /// When this future completes, the graceful shutdown begins; `None` if there is no trigger.
     graceful: Option<BoxFuture<'static, ()>>,
     /// Completes when in-flight reconciles must be cancelled, at the second signal; `None` if signals are not handled.
     forced: Option<BoxFuture<'static, ()>>,

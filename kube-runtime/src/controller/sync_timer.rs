@@ -24,7 +24,7 @@ enum State {
     /// The controller has not been polled.
     New,
     Running(Pin<Box<Sleep>>),
-    /// All gates were open once, or the timer has fired.
+    /// All gates have been open at the same time, or the timer has fired.
     Ended,
 }
 

@@ -88,7 +88,7 @@ pub enum ReconcileReason {
     ErrorPolicyRequestedRetry,
     /// All objects are reconciled; see [`Controller::reconcile_all_on`](crate::Controller::reconcile_all_on).
     BulkReconcile,
-    /// Another cause, described by a source of the user.
+    /// Another cause, for the triggers of a source that the program implements; see [`Trigger::because`].
     Custom {
         /// The description of the cause.
         reason: String,

@@ -43,10 +43,11 @@ where
     /// When an object of the controller's kind is deleted, calls `handler` with the key of the object. The handler can
     /// for instance remove data about the object from memory. The reconciler is not called for deleted objects.
     ///
-    /// The rules of reconciles apply: the handler and a reconcile of the same key never run at once, and the handler is
-    /// called again with backoff until it succeeds, or until it returns a [`TerminalError`](super::TerminalError). If
-    /// a new object with the same key is created in the meantime, the reconciler is called with the new object instead.
-    /// The handler also receives deletions that a filter of the source drops.
+    /// The rules of reconciles apply. The handler and a reconcile of the same key never run concurrently. The
+    /// handler is called again with backoff until it succeeds, or until it returns a
+    /// [`TerminalError`](super::TerminalError). If a new object with the same key is created in the meantime,
+    /// the reconciler is called with the new object instead. The handler also receives deletions that a
+    /// filter of the source drops.
     ///
     /// The handler is not called for objects that were deleted while the program did not run, or while a gate was closed,
     /// for instance because another process was the leader. To clean up after every deletion, use a

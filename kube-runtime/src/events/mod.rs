@@ -174,8 +174,9 @@ async fn write_due_counts(shared: Weak<RecorderData>) {
         if let Err(error) = shared.flush(false).await {
             tracing::warn!("the counts of events will be written later: {error}");
         }
-        // `publish` adds a series, and then locks `flusher` to start the task. Lock `flusher` before the check: for a
-        // series that is added after the check, `publish` then starts a new task.
+        // `publish` adds a series, and then locks `flusher` to start the task. Therefore, this task locks
+        // `flusher` before it checks whether a series exists. If a series is added after the check, `publish`
+        // finds `None` in `flusher`, and starts a new task.
         let mut flusher = lock(&shared.flusher);
         if !shared.lock_state().has_series() {
             *flusher = None;
@@ -189,7 +190,7 @@ impl RecorderData {
         lock(&self.state)
     }
 
-    /// Sends the writes of [`RecorderState::start_due_writes`]. Returns the first failure.
+    /// Sends the writes that [`RecorderState::start_due_writes`] returns. Returns the first failure.
     async fn flush(&self, all: bool) -> Result<(), kube_client::Error> {
         let due = self.lock_state().start_due_writes(Instant::now(), all);
         // Dropping a `PendingWrite` releases its series. A cancelled flush therefore also releases the series whose

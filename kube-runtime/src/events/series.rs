@@ -51,7 +51,8 @@ struct Series {
     observed: MicroTime,
     /// The time of the last occurrence, by tokio's clock.
     observed_at: Instant,
-    /// Whether the caller has a write of this series that is neither finished nor released.
+    /// Whether a write of this series is in progress. The caller ends it with [`RecorderState::finish_write`] or
+    /// [`RecorderState::release_series`].
     busy: bool,
 }
 

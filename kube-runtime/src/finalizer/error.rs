@@ -153,7 +153,8 @@ impl<E> ReconcileError<E> {
 }
 
 impl<E: StdError + 'static> ReconcileError<E> {
-    /// The error as a value of its type `E`; `None` if the conversion to a box has changed the type.
+    /// The error of the reconciler, as its type `E`. Returns `None` if `Into<BoxError>` has converted the
+    /// error into another type.
     pub fn downcast(&self) -> Option<&E> {
         self.error.downcast_ref()
     }

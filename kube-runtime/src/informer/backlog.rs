@@ -95,7 +95,7 @@ impl<K: Resource> Backlog<K> {
 }
 
 /// Coalesces `event` into `queued`, the last event of the same name. Returns `event` as the error if both events must be
-/// emitted. `deleted_before` tells whether the event of this name that precedes `queued` is a queued deletion.
+/// emitted. `deleted_before` is true if the second-to-last queued event of this name is a deletion.
 fn coalesce<K>(
     queued: &mut WatchEvent<K>,
     event: WatchEvent<K>,
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn coalesces_changes_of_an_object_beyond_the_limit() {
+    fn a_queue_at_its_limit_coalesces_the_changes_of_an_object() {
         check_remaining_events(1, "+a1 ~a2 ~a3", "+a3");
         check_remaining_events(0, "~a1 +b2 ~a3 ~b4", "~a3 +b4");
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_takes_at_most_three_entries() {
+    fn a_name_has_at_most_three_queued_events() {
         check_remaining_events(0, "-a1 +a2 -a3 +a4 -a5 +a6 ~a7", "-a1 +a7");
         check_remaining_events(0, "+a1 -a2 +a3 -a4 +a5", "+a1 -a2 +a5");
         check_remaining_events(0, "+a1 -a2 +a3 -a4 +a5 -a6", "+a1 -a2 -a6");

@@ -60,8 +60,9 @@ use std::{
 /// # Backlog
 ///
 /// The queue holds up to 1024 events unchanged. Beyond that limit it coalesces the events of each object to the
-/// latest state. It never loses the current state of an object, or the deletion of an object that the consumer has
-/// received. Objects that are deleted and created again with the same name add at most three events for each name.
+/// latest state. It never loses the current state of an object. If the consumer has received an object, the
+/// queue never loses the deletion of this object. Objects that are deleted and created again with the same
+/// name add at most three events for each name.
 pub struct Informer<K> {
     cycle: StoreCycle<K>,
     writer: Writer<K>,

@@ -183,8 +183,9 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
     ///
     /// Outside of a tokio runtime.
     pub fn subscribe(&self) -> Subscription<K> {
-        // Call `subscribe` before `hold_watch`, which checks the task: a task that ends between the calls ends the
-        // streams of all subscribers, including this stream.
+        // Call `subscribe` before `hold_watch` checks whether the task runs. If the task ends between the two
+        // calls, it ends the streams of all subscribers, including this stream. In the other order, this
+        // stream would miss the end of the task.
         let changes = self.inner.store.subscribe();
         changes.keep_alive(self.hold_watch())
     }
@@ -213,7 +214,8 @@ impl<K: Resource + DeserializeOwned + Send + Sync + 'static> SharedInformer<K> {
         self.inner.health.subscribe()
     }
 
-    /// The path of the collection; the paths of several collections, separated by commas.
+    /// The URL path of the collection. If the informer has several collections, the result contains the path
+    /// of each collection, separated by commas.
     pub fn resource_url(&self) -> &str {
         &self.inner.resource
     }

@@ -2,7 +2,7 @@
 
 use super::config::{Config, JITTER_FACTOR};
 use super::fence::TermSender;
-use super::observed_lease::{ObservedLease, released_spec, taken_spec};
+use super::observed_lease::{ObservedLease, held_spec, released_spec};
 use crate::controller::GateHandle;
 use crate::metrics::set_leader_metric;
 use crate::{random, time};
@@ -74,7 +74,7 @@ impl Election {
                 self.acquire_and_renew().await;
             });
             match select(stop, leading).await {
-                // The error means that the `Leadership` was dropped, which aborts this task.
+                // If `stopped` is an error, the `Leadership` was dropped. The drop also aborts this task.
                 Either::Left((stopped, _)) => stopped.is_ok(),
                 Either::Right(_) => false,
             }
@@ -152,13 +152,13 @@ impl Election {
         if let Some(known) = &self.observed
             && known.holder() == Some(&self.identity)
         {
-            match self.replace_lease(&known.lease, self.taken_spec(Some(&known.lease))).await {
+            match self.replace_lease(&known.lease, self.held_spec(Some(&known.lease))).await {
                 Ok(lease) => return Ok(self.record_held_lease(lease)),
                 Err(error) => tracing::debug!(%error, "reading the lease after a failed renewal"),
             }
         }
         let Some(lease) = self.leases.get_opt(&self.name).await? else {
-            let mut lease = Lease { spec: Some(self.taken_spec(None)), ..Lease::default() };
+            let mut lease = Lease { spec: Some(self.held_spec(None)), ..Lease::default() };
             lease.meta_mut().name = Some(self.name.clone());
             let created = self.leases.create(&PostParams::default(), &lease).await?;
             return Ok(self.record_held_lease(created));
@@ -171,7 +171,7 @@ impl Election {
         if !is_free {
             return Ok(AttemptResult::HeldByAnotherProcess);
         }
-        let lease = self.replace_lease(&lease, self.taken_spec(Some(&lease))).await?;
+        let lease = self.replace_lease(&lease, self.held_spec(Some(&lease))).await?;
         Ok(self.record_held_lease(lease))
     }
 
@@ -182,8 +182,8 @@ impl Election {
     }
 
     /// The spec that this process writes to take or renew the lease. `before` is the current lease, if it exists.
-    fn taken_spec(&self, before: Option<&Lease>) -> LeaseSpec {
-        taken_spec(before, &self.identity, &self.config, time::now())
+    fn held_spec(&self, before: Option<&Lease>) -> LeaseSpec {
+        held_spec(before, &self.identity, &self.config, time::now())
     }
 
     /// Writes `spec` to the lease. Fails with a conflict if the lease has changed since `before`.

@@ -40,7 +40,7 @@ impl ObservedLease {
 }
 
 /// The spec that the process `identity` writes to take or renew a lease. `before` is the current lease, if it exists.
-pub(super) fn taken_spec(
+pub(super) fn held_spec(
     before: Option<&Lease>,
     identity: &str,
     config: &Config,
@@ -124,13 +124,13 @@ mod tests {
     #[test]
     fn a_new_holder_counts_as_a_transition_and_a_renewal_keeps_the_time_of_the_acquisition() {
         let (config, time) = (Config::default(), Timestamp::UNIX_EPOCH);
-        let created = taken_spec(None, "me", &config, time);
+        let created = held_spec(None, "me", &config, time);
         assert_eq!((created.lease_transitions, created.lease_duration_seconds), (Some(0), Some(15)));
         let before = Lease { spec: Some(created), ..Lease::default() };
         let later = Timestamp::from_second(9).unwrap();
-        let renewed = taken_spec(Some(&before), "me", &config, later);
+        let renewed = held_spec(Some(&before), "me", &config, later);
         assert_eq!((renewed.lease_transitions, renewed.acquire_time), (Some(0), Some(MicroTime(time))));
-        let taken = taken_spec(Some(&before), "other", &config, later);
+        let taken = held_spec(Some(&before), "other", &config, later);
         assert_eq!((taken.lease_transitions, taken.acquire_time.clone()), (Some(1), Some(MicroTime(later))));
         let released = released_spec(&taken, later);
         assert_eq!((released.holder_identity, released.lease_duration_seconds), (None, Some(1)));

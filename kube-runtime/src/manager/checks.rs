@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_that_panics_fails_and_the_others_run() {
+    fn a_panicking_check_fails_and_the_other_checks_run() {
         let mut checks = Checks::default();
         checks.add_health_check("panics", || panic!("a test"));
         checks.add_health_check("works", || Ok(()));

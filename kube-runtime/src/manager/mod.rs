@@ -110,7 +110,7 @@ pub struct Manager {
     checks: Checks,
     listeners: Listeners,
     webhooks: Webhooks,
-    /// Starts the shutdown, in place of the signals.
+    /// The manager shuts down when this future completes. With `None`, it shuts down at SIGINT or SIGTERM.
     shutdown: Option<BoxFuture<'static, ()>>,
 }
 
@@ -324,8 +324,8 @@ impl Manager {
     }
 
     /// Adds a check to `/healthz`. The kubelet restarts a container whose liveness probe fails: check only what a
-    /// restart repairs. The error of `check` is the reason in the answer. The check must not block. A check that panics
-    /// fails.
+    /// restart repairs. The error of `check` is the reason in the answer. The check must not block. If
+    /// the check panics, it fails.
     pub fn health_check(
         &mut self,
         name: &str,
@@ -334,8 +334,8 @@ impl Manager {
         self.checks.add_health_check(name, check);
     }
 
-    /// Adds a check to `/readyz`. The error of `check` is the reason in the answer. The check must not block. A check
-    /// that panics fails.
+    /// Adds a check to `/readyz`. The error of `check` is the reason in the answer. The check must not block.
+    /// If the check panics, it fails.
     pub fn ready_check(
         &mut self,
         name: &str,

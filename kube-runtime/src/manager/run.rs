@@ -76,7 +76,7 @@ impl Manager {
                 informers.0.spawn(log_failures(cache.name, health));
             }
         }
-        // `wait_for` fails if the watch has ended. `informers` reports this end.
+        // `wait_for` fails if the informer's watch of the API server has ended. `informers` reports this end.
         let complete = ready.into_iter().map(async |mut ready| drop(ready.wait_for(|ready| *ready).await));
         let stop = {
             let complete = futures::future::join_all(complete).map(|_| None).boxed();
@@ -205,8 +205,8 @@ impl ShutdownListener {
         }
     }
 
-    /// Waits for the caller's trigger or the first signal. Also polls `second`, which must count the first signal. Must
-    /// not be called again after it has completed.
+    /// Waits for the caller's trigger, or for the first signal if the caller has set no trigger. Also polls
+    /// `second`, so that `second` counts the first signal. Must not be called again after it has completed.
     async fn wait_for_shutdown_request(&mut self) {
         select(&mut self.trigger, &mut self.second).await;
     }

@@ -1,4 +1,4 @@
-//! The metric of leader elections, under the name of client-go.
+//! The metric of leader elections. client-go has the same metric with the same name.
 
 /// Sets the metric that states whether this process holds the lease `name`.
 pub(crate) fn set_leader_metric(name: &str, is_leader: bool) {

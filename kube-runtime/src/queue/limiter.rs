@@ -93,7 +93,8 @@ impl TokenBucket {
 impl<K> RateLimiter<K> for TokenBucket {
     fn delay(&mut self, _: &K, _: u32, now: Instant) -> Duration {
         let full_at = self.full_at.unwrap_or(now).max(now);
-        // If the time overflows, keep the previous time: further failures then have the same delay.
+        // If the addition overflows, `full_at` keeps its value. The retries after all further failures are
+        // then due at the same time.
         let full_at = full_at.checked_add(self.interval).unwrap_or(full_at);
         self.full_at = Some(full_at);
         (full_at - now).saturating_sub(self.interval.saturating_mul(self.burst))

@@ -3,8 +3,8 @@
 //!
 //! Each key has one state: ready, delayed or in process. If a key is added while it is in process, it is processed once
 //! more afterwards. Ready keys are returned by priority, and within a priority in the order in which they became ready.
-//! Every 16th key is the key that has been ready longest (of the keys with the 64 lowest priorities), so that no key
-//! starves.
+//! There is one exception: every 16th time, the queue returns the key that has been ready longest. In this
+//! case, it searches only the 64 lowest of the priorities that have ready keys. Therefore, no key starves.
 
 mod entries;
 mod lanes;
@@ -19,8 +19,8 @@ use std::{hash::Hash, time::Duration};
 use tokio::time::Instant;
 use waiting::WaitingKeys;
 
-/// Once per this number of returned keys, the queue returns the key that has been ready longest. The queue returns all
-/// other keys by priority.
+/// The queue counts the keys that it returns. When the count reaches this number, the queue returns the key
+/// that has been ready longest, and the count begins again. The queue returns all other keys by priority.
 const OLDEST_KEY_INTERVAL: u32 = 16;
 /// The maximum number of keys for which an empty queue keeps memory.
 const MAX_CAPACITY_WHEN_EMPTY: usize = 1024;
@@ -53,7 +53,8 @@ impl Priority {
 pub(crate) struct WorkQueue<K, C> {
     entries: Entries<K, Entry<C>>,
     waiting: WaitingKeys,
-    /// Each returned key decrements this number. At 0, the returned key is the key that has been ready longest.
+    /// Counts down by one for each key that [`pop_ready`](Self::pop_ready) returns. When the count reaches 0,
+    /// `pop_ready` returns the key that has been ready longest, whatever its priority.
     until_oldest: u32,
     limiter: Limiter<K>,
 }
@@ -269,10 +270,11 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         due
     }
 
-    /// Ends the processing of a key with a failure. The key is due again after the delay that the limiter returns; `cause`
-    /// is the cause of this retry. If the key was added during the processing, the earlier time applies, because the new
-    /// request may follow a change that fixes the failure. Returns the delay. If the key was forgotten during the
-    /// processing, ignores the failure, and returns `None`.
+    /// Ends the processing of a key with a failure. The key is due again after the delay that the limiter
+    /// returns; `cause` is the cause of this retry. If the key was also added during the processing, the key
+    /// is due at the time of the retry or at the time of the new request, whichever is earlier: the new
+    /// request may follow a change that fixes the failure. Returns the delay. If the key was forgotten during
+    /// the processing, ignores the failure, and returns `None`.
     pub(crate) fn finish_with_failure(&mut self, key: &K, now: Instant, cause: C) -> Option<Duration> {
         self.finish_and_retry(key, now, cause, |limiter, key, failures| limiter.delay(key, failures, now))
     }
@@ -336,8 +338,9 @@ impl<K: Hash + Eq + Clone, C> WorkQueue<K, C> {
         self.waiting.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Returns the slot of a key, and what has happened to the key since its processing began; `None` if the key is not
-    /// in process. The caller must then call [`enqueue`](Self::enqueue) or [`remove`](Self::remove).
+    /// Returns the slot of a key, and what has happened to the key since its processing began. The caller
+    /// must pass the returned slot to [`enqueue`](Self::enqueue) or [`remove`](Self::remove). Returns `None`
+    /// if the key is not in process.
     fn end_processing(&mut self, key: &K) -> Option<(Slot, InProcess<C>)> {
         let slot = self.entries.find(self.entries.hash(key), key)?;
         match &mut self.entries.get_mut(slot).1.state {

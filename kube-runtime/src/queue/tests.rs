@@ -47,7 +47,7 @@ impl TestQueue {
 }
 
 #[test]
-fn returns_each_key_once_and_in_order() {
+fn the_queue_returns_each_key_once_in_order_of_arrival() {
     let mut queue = TestQueue::new();
     for key in ["b", "a", "b", "a", "c"] {
         queue.add(key);
@@ -117,7 +117,7 @@ fn a_key_keeps_the_highest_priority_of_its_requests() {
     queue.add_with_priority("a", 5);
     queue.add_with_priority("a", -100);
     assert_eq!([queue.take_key(0), queue.take_key(0), queue.take_key(0)], [Some("a"), Some("b"), None]);
-    // The key is added while it is in process.
+    // The key `a` is added again while it is in process.
     queue.add_with_priority("a", -100);
     queue.add_with_priority("a", 5);
     queue.add_with_priority("c", 0);
@@ -186,7 +186,7 @@ fn a_requeued_key_is_due_at_once_if_it_is_added_again() {
 }
 
 #[test]
-fn the_wait_grows_with_each_consecutive_failure_up_to_a_limit_until_a_success() {
+fn consecutive_failures_increase_the_wait_up_to_a_limit_and_a_success_resets_it() {
     let mut queue = TestQueue::new();
     queue.add("a");
     let mut now = 0;
@@ -348,7 +348,7 @@ fn the_queue_ignores_the_result_of_a_key_that_was_forgotten_during_its_processin
 }
 
 #[test]
-fn retain_forgets_only_keys_that_are_not_in_process() {
+fn retain_forgets_rejected_keys_except_for_keys_in_process() {
     let mut queue = TestQueue::new();
     queue.add("running");
     assert_eq!(queue.take_key(0), Some("running"));

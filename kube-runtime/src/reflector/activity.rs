@@ -1,4 +1,4 @@
-//! `Activity`: the resource version that a store has reached.
+//! `Activity`: the resource version that a store has reached, and the time at which the store reached it.
 
 use super::observers::lock;
 use super::store::Store;
@@ -32,10 +32,11 @@ impl<K> Store<K> {
     /// contains a write, compare this version with the version that the write returned; see
     /// [`ResourceVersion`](kube_client::core::ResourceVersion).
     ///
-    /// `None` until the first list is complete, for a store of several collections, and for a store whose source does not
-    /// report its version. Only [`Watcher::deltas`](crate::watcher::Watcher::deltas), [`Reflector`](crate::Reflector),
-    /// [`Informer`](crate::Informer), [`SharedInformer`](crate::SharedInformer) and [`Controller`](crate::Controller)
-    /// report the version.
+    /// `None` until the first list is complete. Also `None` for a store of several collections, and for a
+    /// store whose source does not report its version. Only
+    /// [`Watcher::deltas`](crate::watcher::Watcher::deltas), [`Reflector`](crate::Reflector),
+    /// [`Informer`](crate::Informer), [`SharedInformer`](crate::SharedInformer) and
+    /// [`Controller`](crate::Controller) report the version.
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::Namespace;

@@ -22,15 +22,16 @@ pub struct Change<K> {
 
 /// The deltas of a [`Change`], in order.
 pub(crate) struct DeltaIter<K> {
-    /// The first delta, if it is not in `rest`: most events of a watch have one delta, which needs no allocation.
+    /// The first delta, unless `rest` contains it (as for a snapshot). Most events of a watch have only one
+    /// delta. In this field, the delta needs no allocation.
     first: Option<Delta<K>>,
     rest: vec::IntoIter<CompactDelta<K>>,
     /// The cause of the additions in `rest`, and the codec of the store.
     additions: (Cause, Option<Arc<Codec<K>>>),
 }
 
-/// A delta in a form that takes less memory: the first snapshot of a store has one addition for each object, and each
-/// addition is in memory until the consumer receives it.
+/// A form of [`Delta`] in which an addition takes less memory. The first snapshot of a store has one addition
+/// for each object. Each addition is in memory until the consumer receives it.
 pub(super) enum CompactDelta<K> {
     Added(StoredObject<K>),
     Other(Box<Delta<K>>),

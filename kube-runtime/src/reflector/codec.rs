@@ -84,8 +84,8 @@ impl<K> Codec<K> {
         self.cache = Mutex::new(Cache::new(objects));
     }
 
-    /// A function that packs the texts of a collection; `None` if the store already has texts of another `apiVersion` or
-    /// `kind`.
+    /// The function that packs each object of `api` from its text in a response. Returns `None` if the store
+    /// already has texts of another `apiVersion` or `kind`.
     pub(super) fn text_packer_for(self: &Arc<Self>, api: &Api<K>) -> Option<Arc<Convert<WireObject>>>
     where
         K: 'static,

@@ -37,7 +37,7 @@ pub(super) enum Method {
     Zstd,
 }
 
-/// Compresses texts on any number of threads.
+/// Compresses and decompresses texts. Any number of threads can use it at the same time.
 #[derive(Default)]
 pub(super) struct Compression {
     /// The dictionary; set when the texts of the first objects fill it. The first objects are not compressed.

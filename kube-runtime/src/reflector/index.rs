@@ -40,7 +40,8 @@ pub struct Index<K> {
 /// The data that an index shares with the writer.
 struct Inner<K> {
     values_of: IndexFunction<K>,
-    /// Whether the store is typed. The index of a typed store refers to the objects.
+    /// Whether the store is typed. If so, the entries contain the objects, otherwise only the keys of the
+    /// objects.
     is_typed: bool,
     entries: RwLock<Entries<K>>,
     /// Limits the number of log messages about panics of the user's function.
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_an_object_with_many_repeated_values_until_its_deletion() {
+    fn an_object_with_many_duplicate_values_is_found_until_its_deletion() {
         for storage in [Storage::typed, Storage::compact] {
             let (reader, mut writer) = store_with(storage());
             let index = reader.index_by(|map: &ConfigMap| {

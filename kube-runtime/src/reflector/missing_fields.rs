@@ -25,7 +25,8 @@ pub(super) struct MissingFieldsDetector {
 }
 
 impl MissingFieldsDetector {
-    /// Whether the type may lack many fields of the server's objects: also true until the decision is made.
+    /// Whether the type may lack many fields of the server's objects. True until the decision is made. After
+    /// the decision, the same as [`lacks_fields`](Self::lacks_fields).
     pub(super) fn may_lack_fields(&self) -> bool {
         self.lacks_fields.get().copied().unwrap_or(true)
     }

@@ -68,7 +68,8 @@ impl<K> Default for Modifier<K> {
     }
 }
 
-/// The object of an event, and the origin that an error about the object contains. `None` if the event has no object.
+/// The object of an event, and the [`ObjectOrigin`] for an error about this object. `None` if the event has
+/// no object.
 fn object_and_origin<K>(event: &mut Event<K>) -> Option<(&mut K, ObjectOrigin)> {
     match event {
         Event::Apply(object) => Some((object, ObjectOrigin::Modified)),

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_objects_missing_from_another_map() {
+    fn missing_from_returns_the_objects_that_another_map_lacks() {
         let set = |places: &[(&'static str, &str)]| {
             let mut objects = ObjectMap::default();
             for (namespace, name) in places {

@@ -50,9 +50,9 @@ struct Entry {
 }
 
 impl Entry {
-    /// The offset at which the name of the previous entry ends and the next text begins. `previous_name` is the offset at
-    /// which that name begins. If the namespace of this entry is empty or shared with the previous entry, the next text
-    /// is the name of this entry; otherwise, the namespace.
+    /// The offset at which the name of the previous entry ends. `previous_name` is the offset at which that
+    /// name begins. In [`Page::names`], the namespace of this entry follows that name. If the namespace is
+    /// empty, or if both entries share it, the name of this entry follows instead.
     fn end_of_previous_name(&self, previous_name: u16) -> usize {
         let namespace_follows = self.namespace_length > 0 && self.namespace >= previous_name;
         usize::from(if namespace_follows { self.namespace } else { self.name })
@@ -238,7 +238,8 @@ impl MoveQueue {
         }
     }
 
-    /// Adds all objects on the page of `packed`, if less than half of them are in use.
+    /// Adds the objects on the page of `packed`, if less than half of them are in use. Does so at most once
+    /// for each page. Ignores the same objects as [`add_object`](Self::add_object).
     pub(super) fn add_page_of(&mut self, packed: &Packed) {
         let Some(objects) = packed.vacate_page() else { return };
         self.vacated += 1;

@@ -1,5 +1,8 @@
-//! `Snapshot`: the content of a snapshot in progress, and its differences from the previous content of a store. The readers'
-//! map is the current content of the store. This module must not modify that map (see `writer`).
+//! `Snapshot`: the objects of a snapshot in progress. `ContentSwap`: the differences between a complete
+//! snapshot and the content of the store that the snapshot replaces.
+//!
+//! The readers of a store read the current content from the readers' map (see `store`). This module must not
+//! modify the readers' map; only `writer` does.
 
 use super::change::{CompactDelta, DeltaIter};
 use super::codec::Codec;
@@ -123,8 +126,8 @@ impl<K: Storable> ContentSwap<'_, K> {
             {
                 continue;
             }
-            // `listed` may contain an object twice if the object was removed, or replaced by another state, and then
-            // listed again.
+            // `listed` may contain an object twice: the object was added to `listed`, then it was removed or
+            // got another state, and then it was added to `listed` again.
             if !(self.deleted.is_empty() && self.replaced.is_empty()) {
                 let key = owned_key(new.key());
                 if (self.deleted.contains(&key) || self.replaced.contains(&key)) && !repeated.insert(key) {

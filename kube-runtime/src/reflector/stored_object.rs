@@ -76,7 +76,8 @@ impl<K> StoredObject<K> {
         matches!(self, Self::Typed(known) if Arc::ptr_eq(known, object))
     }
 
-    /// Whether this is the packed object `packed` on the same page.
+    /// Whether this and `packed` are the same entry of the same page. Returns false for a copy of the object on
+    /// another page.
     pub(super) fn holds_packed_object(&self, packed: &Packed) -> bool {
         matches!(self, Self::Packed(known) if known.is_same_entry(packed))
     }

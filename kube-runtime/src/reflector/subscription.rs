@@ -1,4 +1,5 @@
-//! `Subscription`: the stream of a store's deltas for one subscriber. A backlog coalesces the deltas of each object.
+//! `Subscription`: the stream of a store's deltas for one subscriber. The queued deltas of an object are
+//! coalesced into one delta.
 
 use super::StoreEvent;
 use super::delta::{Cause, Delta};

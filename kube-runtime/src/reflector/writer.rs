@@ -38,8 +38,8 @@ pub struct Writer<K> {
     /// Objects in the readers' map whose deletion was emitted as an event since the last complete snapshot. If the relist
     /// restarts, the writer must not emit the deletion as an event again.
     deletions: EmittedDeletions<K>,
-    /// Whether the writer records the added and modified objects of a snapshot. If not, a snapshot results only in
-    /// deletions, unless the store has observers.
+    /// Whether the writer records the objects that a snapshot adds or modifies. If it does not record them,
+    /// and the store has no observers, the deltas of the snapshot contain only deletions.
     records_additions: bool,
     /// Changes each object before it is stored.
     modify: Modifier<K>,
@@ -323,7 +323,7 @@ impl<K: Storable> Writer<K> {
         if let Some(StoredObject::Typed(known)) = &unchanged {
             effect.known = Some(known.clone());
         }
-        let stored = unchanged.unwrap_or_else(|| self.prepare_listed_for_storage(object));
+        let stored = unchanged.unwrap_or_else(|| self.prepare_listed_object(object));
         let codec = self.shared.codec().map(|codec| &**codec);
         let replaced = known.filter(|known| !is_known && known.is_different_from(object, codec));
         effect.replaced = replaced.filter(|_| record_deletion(&mut self.deletions, object.key(), None));
@@ -364,8 +364,9 @@ impl<K: Storable> Writer<K> {
                 next.deleted.insert(owned_key(key));
             }
             let codec = self.shared.codec().map(|codec| &**codec);
-            // The store does not know an object that did not decode. So `last` can belong to a successor of `known`: an
-            // object with the same name and another uid. In that case, `last` is not the final state of `known`.
+            // `last` can belong to a successor of `known`: an object with the same name and another uid. Then
+            // `last` is not the final state of `known`. The store does not contain a successor that was
+            // undecodable.
             let is_same = known
                 .is_some_and(|known| last.as_ref().is_none_or(|last| !known.is_different_from(last, codec)));
             let is_first = is_same && record_deletion(&mut self.deletions, key, last);

@@ -171,8 +171,8 @@ async fn serve_requests<H: Handler>(
             if timeout(FIRST_REQUEST_TIMEOUT, seen.wait_for(|seen| *seen)).await.is_err() {
                 return true;
             }
-            // End an idle connection for a waiting client only after the connection has served a request: otherwise
-            // connections could end without serving any request.
+            // While a client waits for a slot, idle connections end. But each connection must receive a
+            // request first: otherwise connections could end without serving any request.
             drop(crowded.wait_for(|crowded| *crowded).await);
             false
         };

@@ -129,7 +129,7 @@ where
 /// # Errors
 ///
 /// The errors of [`await_condition`]; [`Error::TimedOut`] if the condition is not true within `limit`. `TimedOut` contains
-/// the last failure of the watch if no state has followed that failure.
+/// the last failure of the watch, unless the watch has returned a state of the object after that failure.
 ///
 /// # Cancel safety
 ///
@@ -151,7 +151,9 @@ where
     }
 }
 
-/// Waits until the condition is true. Sets `last` to the last failure of the watch, and to `None` when a state follows.
+/// Waits until the condition is true. If the watch fails but may recover, stores the error in `last` and
+/// continues. Any other error ends the wait. When the watch emits a state of the object, sets `last` to
+/// `None`.
 async fn wait_for_condition<K>(
     api: Api<K>,
     name: &str,

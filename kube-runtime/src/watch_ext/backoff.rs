@@ -39,7 +39,7 @@ pin_project! {
 }
 
 impl<S: TryStream, B: Backoff> StreamBackoff<S, B> {
-    /// The stream of [`backoff`](super::WatchStreamExt::backoff).
+    /// Creates the stream that [`stream.backoff(backoff)`](super::WatchStreamExt::backoff) returns.
     pub fn new(stream: S, backoff: B) -> Self {
         Self { stream, backoff, state: State::Awake }
     }
@@ -87,7 +87,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[tokio::test(start_paused = true)]
-    async fn waits_longer_after_each_error_until_a_success() {
+    async fn the_wait_grows_with_each_error_and_a_success_resets_it() {
         let seconds = Duration::from_secs;
         let items = [Err("a"), Err("b"), Ok(1), Err("c"), Ok(2)];
         let backoff = ExponentialBackoff::new(seconds(1), seconds(9), 2.0, false);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ends_when_the_backoff_ends() {
+    async fn the_stream_ends_when_the_backoff_ends() {
         #[derive(Debug)]
         struct OneWait(Option<Duration>);
         impl Iterator for OneWait {

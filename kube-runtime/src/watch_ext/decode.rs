@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn touched_objects_emits_deleted_objects_and_applied_objects_does_not() {
+    async fn deleted_objects_are_in_touched_objects_but_not_in_applied_objects() {
         let applied: Vec<u8> = events().applied_objects().map(Result::unwrap).collect().await;
         assert_eq!(applied, [1, 2]);
         let touched: Vec<u8> = events().touched_objects().map(Result::unwrap).collect().await;

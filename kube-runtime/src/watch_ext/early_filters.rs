@@ -81,8 +81,9 @@ impl<K: Resource + 'static, P: Predicate<PartialObjectMeta<K>> + Send> EarlyFilt
         self.hashes.clear();
     }
 
-    /// Removes the object's hash: the consumer does not receive the state that did not decode, so the filter must keep the
-    /// next change even if the hash stays the same.
+    /// Removes the hash of an object that could not be decoded. The consumer does not receive this state of
+    /// the object. Therefore the filter must keep the next change of the object, even if the hash stays the
+    /// same.
     fn forget(&mut self, object: &UndecodableObject) {
         self.hashes.remove(&self.hasher.hash_one((&object.namespace, &object.name, &object.uid)));
     }

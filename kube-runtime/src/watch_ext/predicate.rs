@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_objects_without_the_property() {
+    async fn an_object_without_the_property_passes() {
         let pods = vec![pod("a", None, "x"), pod("a", None, "x")];
         assert_eq!(indices_that_pass(pods.clone(), predicates::generation).await, [0, 1]);
         assert_eq!(indices_that_pass(pods, predicates::generation.fallback(predicates::labels)).await, [0]);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn evicts_hashes_after_the_ttl() {
+    async fn the_filter_evicts_hashes_after_the_ttl() {
         let pods = stream::iter([(0, "a"), (30, "a"), (100, "a")]).then(|(at, name)| async move {
             tokio::time::sleep(Duration::from_secs(at)).await;
             Ok(pod(name, Some(1), "x"))

@@ -29,8 +29,8 @@ use std::{
 };
 use tokio::time::{Instant, Sleep};
 
-/// While a pause is requested, the driver opens a watch after the end of another watch only if more than this time remains
-/// until `Driver::pause_time`.
+/// Applies while a pause is requested. If a watch has ended and at most this time remains until
+/// `Driver::pause_time`, the driver pauses before it opens the next watch.
 const MIN_WATCH_DURATION: Duration = Duration::from_millis(500);
 
 /// The implementation of a watcher. Executes the decisions of `step`, and emits the events as a stream.
@@ -38,7 +38,8 @@ pub(crate) struct Driver<K> {
     source: Box<dyn Source<K>>,
     config: Config,
     backoff: ExponentialBackoff,
-    /// The kinds of lists that the configuration allows, and the durations `refused` and `synced`.
+    /// The kinds of lists that the configuration allows, and two durations: `refused` is the time since the
+    /// last rejected or stalled streaming list, and `synced` is the time since the last complete snapshot.
     /// [`advance`](Driver::advance) updates the durations before it calls `step`.
     capabilities: Capabilities,
     /// The time at which the server last rejected a streaming list, or a streaming list last stalled.
@@ -49,7 +50,8 @@ pub(crate) struct Driver<K> {
     silence: SilenceProbe,
     /// The time of the last complete snapshot.
     synced_at: Option<Instant>,
-    /// The argument of [`pause_between_watches`](Driver::pause_between_watches); `None` if no pause is requested.
+    /// The planned time of the requested pause; `None` if no pause is requested.
+    /// [`pause_between_watches`](Driver::pause_between_watches) sets the time and defines the pause.
     pause_time: Option<Instant>,
     /// Whether the last input was [`Input::Ended`]; `false` after a call of [`pause_between_watches`](Driver::pause_between_watches).
     watch_ended: bool,
@@ -117,13 +119,13 @@ impl<K> Driver<K> {
         self.synced_at.is_some()
     }
 
-    /// Requests one pause of the stream. If the server ends a watch after `pause_time`, or when at most
-    /// [`MIN_WATCH_DURATION`] remains until `pause_time`, the stream returns `None` once. The driver opens the next watch
-    /// at the next poll.
+    /// Requests one pause of the stream. The stream pauses when the server has ended a watch and the current
+    /// time is `pause_time` minus [`MIN_WATCH_DURATION`] or later. At the pause, the stream returns `None`
+    /// once. The driver opens the next watch at the next poll.
     pub(crate) fn pause_between_watches(&mut self, pause_time: Instant) {
         self.pause_time = Some(pause_time);
-        // Ignore a watch that ended in an earlier cycle of the [`PollCycle`](crate::poll_cycle::PollCycle): each cycle
-        // polls at least one watch, however short the cycle is.
+        // Each cycle of the [`PollCycle`](crate::poll_cycle::PollCycle) must poll at least one watch, however
+        // short the cycle is. Therefore a watch that ended in an earlier cycle does not count.
         self.watch_ended = false;
     }
 
@@ -164,8 +166,8 @@ impl<K> Driver<K> {
         self.state.version()
     }
 
-    /// Converts a failure into an error, and adds the path of the collection, except to [`Error::Object`]. Counts each
-    /// detection of a restored storage.
+    /// Converts a failure into an error. Every error except [`Error::Object`] contains the path of the
+    /// collection. Also counts each detection of restored storage.
     fn error_from(&self, failure: Failure) -> Error {
         let resource = self.source.resource_url().to_owned();
         match failure {

@@ -157,7 +157,7 @@ mod tests {
     use kube_client::{Error as ClientError, TransportKind};
 
     #[test]
-    fn display_contains_the_cause_and_the_chain_of_sources_does_not_repeat_it() {
+    fn display_contains_the_cause_but_no_text_of_the_source_chain() {
         let resource = || "/api/v1/pods".to_owned();
         let source = || ClientError::Transport {
             kind: TransportKind::Broken,

@@ -22,8 +22,9 @@ const STALL_CONFIRMATION: Duration = Duration::from_secs(1);
 const MAX_POLL_DELAY: Duration = Duration::from_millis(250);
 /// A watch that ends within this time after its request, without an event, counts as [`Ending::Brief`].
 const BRIEF_LIMIT: Duration = Duration::from_secs(1);
-/// A watch that is open for this long counts as healthy even without events, because load balancers close silent
-/// connections. A healthy watch resumes without a wait, so this value limits the rate of requests.
+/// A watch that is open for this long counts as healthy, even if it has received no events. If a healthy
+/// watch breaks, the watcher resumes it without a wait, because load balancers close silent connections. This
+/// value limits the rate of such requests.
 const HEALTHY_AGE: Duration = Duration::from_secs(10);
 
 pub(super) struct OpenWatch<K> {
@@ -118,8 +119,9 @@ impl<K> OpenWatch<K> {
         if matches!(error, ClientError::Timeout { .. }) { Phase::Open } else { self.phase() }
     }
 
-    /// Ready when the server made no progress for the stall limit while the caller polled. Call this only after the
-    /// stream returned `Pending`.
+    /// Checks whether the initial events have stalled. Ready if the server made no progress during
+    /// [`STALL_LIMIT`] and the [`STALL_CONFIRMATION`] after it. If the caller did not poll in time, the
+    /// confirmation starts again. Call this only after the stream returned `Pending`.
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         if self.stall.is_none() {
             return Poll::Pending;

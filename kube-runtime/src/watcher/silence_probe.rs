@@ -34,7 +34,7 @@ pub(super) fn count_restore() {
     DETECTED_RESTORES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The timer of the silence since the last event or bookmark, and the in-flight probe.
+/// The timer that runs while a watch receives no event and no bookmark, and the in-flight probe.
 pub(super) struct SilenceProbe {
     /// The shortest interval between probes.
     limit: Duration,
@@ -84,12 +84,14 @@ impl SilenceProbe {
         };
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-            // The timer may still have the longer interval of earlier probes: an event resets the interval.
+            // An event makes the interval shorter, but does not reset the timer. The timer may therefore still
+            // have the longer interval of earlier probes.
             if timer.deadline() > end {
                 timer.as_mut().reset(end);
             }
             ready!(timer.as_mut().poll(cx));
-            // Events do not reset the timer: resetting it here, when it fires, is cheaper.
+            // An event may move `end` to a later time, but does not reset the timer. If the timer fires before
+            // `end`, this loop resets the timer. This is cheaper than a reset at each event.
             if timer.deadline() >= end {
                 self.timer = None;
                 self.since = Instant::now();

@@ -91,7 +91,7 @@ fn shows_health(input: &Input) -> bool {
     )
 }
 
-/// The next state and the output for an input, without [`Output::healthy`].
+/// The next state and the output for an input. [`Output::healthy`] is always `false`: `step` sets it later.
 fn transition(capabilities: Capabilities, state: State, input: Input) -> (State, Output) {
     match (state, input) {
         (state, Input::Ready) => next_request(capabilities, state),

@@ -47,10 +47,11 @@ where
     })
 }
 
-/// Returns `received`, the object that the API server sent, with the changes of a handler. `before` and `after` are the
-/// typed form of the object before and after the call of the handler. The typed form may lack fields of `received`, and
-/// may contain defaults that `received` lacks. These differences change the result only inside a value that is replaced
-/// as a whole.
+/// Returns the object that the API server sent (`received`) with the changes of a handler. `before` is the
+/// typed form of the object before the call of the handler, and `after` is the typed form after the call. The
+/// typed form may lack fields of `received`, and may contain defaults that `received` lacks. If a value is
+/// replaced as a whole, such as an array whose length changes, the new value has these differences. The rest
+/// of the result does not have them.
 fn value_with_changes(received: Value, before: &Value, after: Value) -> Value {
     if *before == after {
         return received;

@@ -71,7 +71,7 @@ async fn an_owner_that_does_not_exist_is_not_reconciled_and_delays_no_other_obje
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mapper_that_returns_a_hundred_thousand_keys_delays_no_change() {
+async fn a_mapper_that_returns_a_hundred_thousand_keys_does_not_delay_changes() {
     let (sim, log) = (Sim::new(), Arc::new(Log::default()));
     put_map(&sim, "a", "1");
     sim.create(

@@ -154,7 +154,7 @@ async fn a_compact_store_equals_a_typed_store_after_random_changes_in_each_forma
 }
 
 #[tokio::test(start_paused = true)]
-async fn compact_reflectors_informers_and_merged_stores_equal_a_typed_store() {
+async fn a_compact_store_equals_a_typed_store_for_a_reflector_an_informer_and_a_merge() {
     for format in FORMATS {
         let sim = Sim::new();
         put_map(&sim, "a", "1");

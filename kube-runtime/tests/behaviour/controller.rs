@@ -285,7 +285,7 @@ async fn without_a_coop_budget_continuous_requeues_do_not_starve_another_object(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_the_error_policy_fails_only_its_object() {
+async fn a_panic_of_the_error_policy_fails_the_reconcile_of_only_one_object() {
     async fn fail_if_named_bad(map: Arc<ConfigMap>, _: Arc<()>) -> Result<Action, TestError> {
         if map.name_any() == "bad" { Err(TestError) } else { Ok(Action::await_change()) }
     }

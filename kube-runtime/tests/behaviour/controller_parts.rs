@@ -53,7 +53,7 @@ async fn put_secret(sim: &Sim, name: &str, value: &str, owner: Option<&str>) {
     }
 }
 
-/// The stream of the config maps that a reflector adds or modifies, and the store of this reflector.
+/// A reflector's stream of the added and modified config maps, and the reflector's store.
 fn reflected_maps(
     sim: &Sim,
 ) -> (impl Stream<Item = watcher::Result<Arc<ConfigMap>>> + Send + use<>, reflector::Store<ConfigMap>) {
@@ -204,7 +204,7 @@ async fn streams_of_objects_can_be_sources() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_of_arcs_can_be_sources() {
+async fn a_controller_accepts_streams_of_arcs() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");

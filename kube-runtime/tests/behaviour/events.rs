@@ -183,7 +183,7 @@ async fn events_that_differ_in_type_reason_action_or_object_do_not_form_a_series
     let successor = ObjectReference { uid: Some("another".into()), ..map_reference("a") };
     recorder.publish(&event("Saved"), &successor).await.unwrap();
     assert_eq!(create_and_patch_counts(&sim), (7, 0));
-    // The note does not distinguish events.
+    // Events that differ only in their notes form a series.
     recorder.publish(&Event { note: None, ..event("Lost") }, &map_reference("a")).await.unwrap();
     assert_eq!(create_and_patch_counts(&sim), (7, 1));
 }
@@ -311,7 +311,7 @@ async fn an_event_that_exists_already_after_a_lost_response_is_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_number_of_series_is_bounded_and_evicted_counts_are_dropped() {
+async fn a_recorder_at_capacity_evicts_a_series_and_drops_its_unwritten_count() {
     let sim = Sim::new();
     let config = Config::default().capacity(2);
     let recorder = Recorder::with_config(client(&sim), "example.com/tests".into(), config);

@@ -282,8 +282,9 @@ impl Consumer {
     }
 }
 
-/// Feeds a store until the object `z` arrives, and returns the store. For all feeds except [`StoreFeed::Reflector`], also
-/// compares a consumer and the observers with the store.
+/// Feeds a store until the object `z` arrives, and returns the store. For all feeds except
+/// [`StoreFeed::Reflector`], a [`Consumer`] and the [`Observers`] also receive the changes. The function
+/// returns an error if their objects differ from the objects in the store.
 async fn feed_store(
     feed: StoreFeed,
     filter: Filter,
@@ -331,7 +332,8 @@ async fn feed_store(
     Ok(reader)
 }
 
-/// Feeds a store until the sequence ends, and compares the store with the server.
+/// Feeds a store until the object `z` arrives, which the last operation of the server creates. Then compares
+/// the store with the server.
 async fn compare_store_with_server(
     kind: StoreFeed,
     filter: Filter,
@@ -394,13 +396,14 @@ async fn run_seed(seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn model_a_store_and_its_consumer_finally_equal_the_server_on_one_thread() {
+async fn model_a_store_and_its_consumer_converge_to_the_server_state_on_one_thread() {
     for seed in 0..sequence_count() {
         run_seed(seed).await;
     }
 }
 
-/// Runs sequences concurrently: a multi-threaded runtime cannot pause the clock, so each wait takes real time.
+/// A multi-threaded runtime cannot pause the clock, so each wait takes real time. Therefore, this test runs
+/// sequences concurrently.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn model_a_store_and_its_consumer_finally_equal_the_server_on_several_threads() {
     let mut runs =

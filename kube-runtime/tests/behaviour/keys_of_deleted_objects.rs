@@ -83,7 +83,7 @@ async fn the_requeue_of_a_deleted_object_does_not_reconcile_its_successor() {
 
 /// While a gate is closed, passes 20,000 keys to a controller. No object has one of these keys. The name in each key
 /// has 10 kB. Returns the names of the objects that the controller reconciles after the gate opens.
-async fn reconciled_names_after_keys_without_objects() -> Vec<String> {
+async fn names_reconciled_after_unknown_keys() -> Vec<String> {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let (handle, gate) = Gate::new("leadership");
@@ -109,7 +109,7 @@ fn the_queue_behind_a_closed_gate_stays_bounded_and_loses_no_object() {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let mut reconciled = Vec::new();
     let allocated = allocation_counter::measure(|| {
-        reconciled = runtime.block_on(reconciled_names_after_keys_without_objects());
+        reconciled = runtime.block_on(names_reconciled_after_unknown_keys());
     });
     assert_eq!(reconciled, ["a"]);
     assert!(allocated.bytes_max < 100_000_000, "{} bytes at once, of 200,000,000", allocated.bytes_max);

@@ -91,7 +91,7 @@ async fn a_candidate_acquires_a_free_lease_at_once_and_a_held_lease_after_the_du
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_takes_over_only_after_the_leader_has_not_renewed_for_the_lease_duration() {
+async fn a_candidate_takes_over_only_after_the_lease_has_expired() {
     let sim = Sim::new();
     let first = elect_leader(&sim, "a").await;
     let second = start_candidate(&sim, "b");
@@ -230,7 +230,7 @@ async fn only_the_leader_writes_with_the_fenced_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_in_flight_is_cancelled_at_the_renew_deadline_and_not_while_renewals_succeed() {
+async fn a_write_in_flight_continues_while_renewals_succeed_and_is_cancelled_at_the_renew_deadline() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     let leadership = elect_leader(&sim, "a").await;

@@ -55,7 +55,7 @@ async fn drain_events(events: &mut DeploymentEvents) -> Vec<String> {
     all
 }
 
-async fn check_that_a_panic_fails_only_its_object() {
+async fn check_that_a_panic_affects_only_one_object() {
     let sim = Sim::new();
     create_deployment(&sim, "a", 1);
     create_deployment(&sim, "b", 666);
@@ -72,11 +72,11 @@ async fn check_that_a_panic_fails_only_its_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_decoding_fails_only_its_object() {
-    check_that_a_panic_fails_only_its_object().await;
+async fn a_panic_while_decoding_an_object_does_not_affect_other_objects() {
+    check_that_a_panic_affects_only_one_object().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_while_decoding_on_a_multi_threaded_runtime_fails_only_its_object() {
-    check_that_a_panic_fails_only_its_object().await;
+async fn a_decode_panic_does_not_affect_other_objects_on_a_multi_threaded_runtime() {
+    check_that_a_panic_affects_only_one_object().await;
 }

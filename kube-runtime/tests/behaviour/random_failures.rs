@@ -295,7 +295,8 @@ async fn run_with_failures(seed: u64, rounds: usize, tick: Duration, recovery: D
 
     chaos.is_hostile.store(false, Ordering::SeqCst);
     sim.faults().clear();
-    // An open watch keeps its faults after `clear`. A fault may replace an event, and no client can detect that loss.
+    // An open watch keeps its faults after `clear`. Such a fault may replace an event. No client can detect
+    // that it has missed this event. Therefore all watches must end.
     sim.end_watches();
     subscribers.push(Subscriber(informer.subscribe(), BTreeMap::new()));
     for number in 0..12 {

@@ -177,7 +177,7 @@ async fn the_targets_of_an_object_deleted_before_a_relist_are_reconciled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_targets_of_an_undecodable_deletion_are_reconciled() {
+async fn the_targets_of_a_secret_are_reconciled_if_its_deletion_event_does_not_decode() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     put_secret(&sim, "s", "a");
@@ -205,7 +205,7 @@ async fn the_targets_of_an_undecodable_deletion_are_reconciled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_mapper_fails_only_its_object() {
+async fn a_panic_in_a_mapper_affects_only_the_mapped_object() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     common::put_map(&sim, "b", "1");

@@ -71,7 +71,7 @@ async fn a_controller_for_a_stream_reconciles_all_current_states() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_controller_for_a_stream_of_another_task_reconciles_all_current_states() {
+async fn a_controller_for_a_stream_that_another_task_polls_reconciles_all_current_states() {
     let reconciled = run_with_a_relist(|sim| {
         let (reader, writer) = reflector::store();
         let objects = watcher(maps(sim), paged_config()).reflect(writer).applied_objects();

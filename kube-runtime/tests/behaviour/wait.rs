@@ -185,7 +185,7 @@ async fn a_deletion_in_a_dry_run_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deletion_of_an_absent_object_is_an_error_that_names_it() {
+async fn deleting_an_absent_object_returns_an_error_with_the_object_path() {
     let sim = Sim::new();
     let error = delete_and_finalize(maps(&sim), "a", &DeleteParams::default()).await.unwrap_err();
     assert!(matches!(&error, delete::Error::Delete { source, .. } if source.is_not_found()));

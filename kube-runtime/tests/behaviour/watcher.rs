@@ -201,7 +201,7 @@ async fn the_watcher_relists_without_an_error_after_an_expired_version() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_watcher_relists_after_a_compacted_version() {
+async fn the_watcher_recovers_after_its_resource_version_is_compacted() {
     let sim = Sim::new();
     // Without bookmarks, changes to other objects do not advance the resource version of the watch.
     let mut items = watch_maps(
@@ -236,7 +236,7 @@ async fn the_watcher_relists_after_a_compacted_version() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_a_version_that_expires_again_after_a_relist() {
+async fn a_version_that_expires_directly_after_a_relist_is_reported() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status(410)).verb("watch").times(4));
     let mut items = watch_maps(&sim, paged_list_config());
@@ -321,7 +321,7 @@ async fn backoff_grows_after_each_failed_list_until_a_list_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn honours_retry_after() {
+async fn the_watcher_honours_retry_after() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::status_retry_after(429, 40)).verb("watch").nth(1));
     let mut items = watch_maps(&sim, paged_list_config());
@@ -361,7 +361,7 @@ async fn an_undecodable_object_ends_neither_the_list_nor_the_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_a_line_that_is_not_json_and_relists() {
+async fn a_line_that_is_not_json_is_reported_and_causes_a_relist() {
     let sim = Sim::new();
     sim.faults().add(
         Rule::new(Action::ReplaceEvent { index: 0, bytes: "<html>proxy</html>\n".into() })
@@ -499,7 +499,7 @@ async fn skips_managed_fields_by_default() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keeps_the_order_of_objects_decoded_on_several_threads() {
+async fn the_watcher_keeps_the_order_of_objects_decoded_on_several_threads() {
     let sim = Sim::new();
     let padding = "x".repeat(2_000);
     for n in 0..1_000 {

@@ -94,7 +94,7 @@ impl Walker {
         }
     }
 
-    /// Compares two leaves as a whole. Returns true: the result of [`Self::compare_as`] for leaves.
+    /// Compares two leaves as a whole. Always returns true, which [`Self::compare_as`] returns for leaves.
     fn compare_leaves(&mut self, old: Option<&Value>, new: Option<&Value>) -> bool {
         match (old, new) {
             (None, _) => self.found.added.insert(&self.path),
@@ -127,9 +127,10 @@ impl Walker {
         }
     }
 
-    /// Compares the items that have the key `element`. If both lists have several such items, compares these items as
-    /// one value. If only `before` has several items, their path counts as removed, and an item in `after` as added. If
-    /// only `after` has several items, their path counts as added, and an item in `before` as removed.
+    /// Compares the items that have the key `element`. If both lists have several such items, compares these
+    /// items as one value. If only `before` has several such items, their path counts as removed, and a
+    /// single item in `after` counts as added. If only `after` has several such items, their path counts as
+    /// added, and a single item in `before` counts as removed.
     fn compare_items_of_key(
         &mut self,
         list: List<'_>,

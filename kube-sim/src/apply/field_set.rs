@@ -38,7 +38,8 @@ impl FieldSet {
         self.members.contains(element)
     }
 
-    /// The paths below the path `element`, each without its first element; `None` if there are no such paths.
+    /// The paths that consist of `element` and at least one further element. The returned set contains each path
+    /// without `element`. Returns `None` if there are no such paths.
     pub(crate) fn paths_below(&self, element: &Element) -> Option<&Self> {
         self.children.get(element).filter(|set| !set.is_empty())
     }
@@ -48,7 +49,8 @@ impl FieldSet {
         self.members.iter()
     }
 
-    /// The first elements of longer paths, each with the set of the remaining paths.
+    /// The paths with two or more elements, grouped by their first element. Each set contains these paths
+    /// without their first element.
     pub(crate) fn children(&self) -> impl Iterator<Item = (&Element, &Self)> {
         self.children.iter()
     }
@@ -103,7 +105,8 @@ impl FieldSet {
         }
     }
 
-    /// Adds the first element of each longer path as a path of its own, if `keep` returns true for the element.
+    /// Returns a copy of the set with additional paths of one element. For each path with two or more
+    /// elements, the copy also contains the first element as a path, if `keep` returns true for this element.
     pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
         let mut members = self.members.clone();
         members.extend(self.children.keys().filter(|element| keep(element)).cloned());
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_v1_marks_members_that_have_children() {
+    fn a_dot_in_fields_v1_marks_a_member_that_has_children() {
         let fields = json!({"f:a": {".": {}, "f:b": {}}, "f:c": {"f:d": {}}, "k:{\"n\":1}": {}});
         let set = FieldSet::of_fields_v1(&fields).unwrap();
         assert_eq!(set.paths(), [".a", "[n=1]", ".a.b", ".c.d"]);

@@ -64,8 +64,8 @@ impl Manager {
 pub(super) struct OwnedFields {
     pub(super) fields: FieldSet,
     pub(super) api_version: String,
-    /// The time of the manager's last change; `None` if its apply requests have never changed the object, and for
-    /// changes through the subresource `scale`.
+    /// The time of the manager's last change. It is `None` in two cases: the apply requests of the manager
+    /// have never changed the object, or the last change was made through the subresource `scale`.
     pub(super) time: Option<String>,
 }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn managers_are_described_as_in_conflict_messages() {
+    fn describe_returns_the_text_of_conflict_messages() {
         assert_eq!(Manager::new("a", Operation::Apply, "v1", "").describe(), "\"a\"");
         assert_eq!(
             Manager::new("", Operation::Update, "apps/v1", "").describe(),

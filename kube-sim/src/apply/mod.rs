@@ -63,8 +63,8 @@ pub(crate) enum ApplyError {
         /// One cause for each conflicting field of each manager.
         causes: Vec<Conflict>,
     },
-    /// The configuration does not match the schema, or cannot be merged into the live object: 500 without a reason, as in
-    /// the API server.
+    /// The configuration does not match the schema, or cannot be merged into the live object: 500. As in the
+    /// API server, the `Status` has no field `reason`.
     #[error("{0}")]
     Schema(String),
 }

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_are_printed_for_conflicts_and_round_trip_through_fields_v1() {
+    fn elements_convert_to_conflict_text_and_to_fields_v1_and_back() {
         let key = json!({"protocol": "TCP", "containerPort": 80}).as_object().unwrap().clone();
         let cases = [
             (Element::Field("a.b".into()), "f:a.b", ".a.b"),

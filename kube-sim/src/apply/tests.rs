@@ -354,7 +354,7 @@ fn a_configuration_of_a_wrong_kind_or_with_managed_fields_is_rejected() {
 }
 
 #[test]
-fn the_first_apply_to_an_untracked_object_adds_a_manager_of_its_existing_fields() {
+fn the_first_apply_to_an_object_without_managed_fields_adds_the_manager_before_first_apply() {
     let mut server = TestServer::config_maps();
     let object = json!({"data": {"a": "1", "b": "1"}});
     server.live = Some(server.with_identity(object));

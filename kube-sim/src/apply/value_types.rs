@@ -239,8 +239,8 @@ fn path_element_of_set_item(item: &Value) -> Result<Element, String> {
     }
 }
 
-/// The paths of the atomic lists and maps in `value`, in the order of the fields. Skips the values of map entries that are
-/// not in the `properties` of a schema.
+/// The paths of the atomic lists and maps in `value`, in the order of the fields. Skips each field that the
+/// `properties` of its map's schema do not declare, and everything in this field.
 pub(super) fn atomic_paths(ty: Type<'_>, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     collect_atomic_paths(ty, value, "", &mut found);

@@ -22,7 +22,7 @@ pub(super) fn known_type_name(name: &str) -> Option<&'static str> {
     [AUTHORIZER, PATH_CHECK, GROUP_CHECK, RESOURCE_CHECK, DECISION].into_iter().find(|known| *known == name)
 }
 
-/// Decides about the accesses that an expression checks.
+/// Decides whether each access that an expression checks is allowed.
 pub(crate) trait Authorizer: fmt::Debug {
     /// The value of the variable `authorizer.requestResource`: the access to the object of the request.
     fn request_resource(&self) -> ResourceCheck;
@@ -60,7 +60,7 @@ pub(crate) struct ResourceCheck {
     pub(crate) name: Rc<str>,
 }
 
-/// A value of a type of this library.
+/// A CEL value of the authorization library. [`type_name`](Self::type_name) returns the CEL type of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Authorization {
     Authorizer(Subject),

@@ -378,8 +378,9 @@ impl Checker<'_> {
         Type::map(key, self.new_type_variable())
     }
 
-    /// The type `T` of an optional list element, map entry or message field, such as `?x` in `[?x]`. Reports an error if
-    /// `ty` is neither `optional_type(T)` nor `dyn`.
+    /// Returns `T` if `ty` is `optional_type(T)`, and otherwise `ty` itself. `ty` is the type of the value of
+    /// an optional list element, map entry or message field, such as `x` in `[?x]`. Reports an error if `ty`
+    /// is neither `optional_type(T)` nor `dyn`.
     fn unwrap_optional_type(&mut self, id: u64, ty: Type) -> Type {
         if let Some(inner) = ty.type_in_optional() {
             return inner.clone();
@@ -390,7 +391,9 @@ impl Checker<'_> {
         ty
     }
 
-    /// The common type of two elements in a list or map literal; `dyn` if their types differ.
+    /// Returns the common type of the elements in a list or map literal. `current` is the type of one
+    /// element, and `previous` is the common type of the elements before it. If `previous` is assignable to
+    /// `current`, the result is the more general of both types; otherwise, the result is `dyn`.
     /// [`super::literals::check`] decides whether different types are an error.
     fn common_type(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };

@@ -32,8 +32,8 @@ pub(crate) fn check_rules(path: &str, schema: &Value, found: &[FieldError]) -> V
     check.finish(path)
 }
 
-/// The position of the checked schema or of one of its subschemas: its path, how many values of it an object
-/// can have, and whether its rules can use `oldSelf`.
+/// The position of a schema, which is the checked schema or one of its subschemas. Contains the path of the
+/// schema, the maximum number of its values in one object, and whether its rules can use `oldSelf`.
 struct SchemaPosition {
     path: String,
     /// Whether this is the checked schema itself.

@@ -32,8 +32,8 @@ pub(super) struct Rule {
     pub(super) program: Result<Program, String>,
     /// The compiled `messageExpression`; `None` if the rule has no `messageExpression`, or `program` is an error.
     pub(super) message: Option<Result<Program, String>>,
-    /// The `fieldPath` of the rule, converted to the form in errors. The path is relative to the value of `self`, and may
-    /// be empty.
+    /// The `fieldPath` of the rule, converted to the format that field errors contain: `spec.a` for `.spec.a`.
+    /// The path is relative to the value of `self`, and may be empty.
     pub(super) field_path: String,
     pub(super) optional_old_self: bool,
     pub(super) source: RuleSource,

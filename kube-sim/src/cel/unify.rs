@@ -38,8 +38,8 @@ impl Substitution {
     /// Returns whether `from` is assignable to `to`. Sets values of type variables even if the result is false.
     fn unify(&mut self, from: &Type, to: &Type) -> bool {
         if let Type::Param(param) = to {
-            // `None` means that the variable `to` occurs in `from`. If `from` is a variable, the code below then sets the
-            // value of `from`.
+            // `None` means that the variable `to` has no value and occurs in `from`. If `from` is also a
+            // variable, the next `if` unifies `to` with the value of `from`.
             if let Some(verdict) = self.substitute_param(from, param, to) {
                 return verdict;
             }

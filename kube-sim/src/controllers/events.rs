@@ -9,8 +9,8 @@ use crate::store::State;
 
 const EVENTS: &str = "/events";
 
-/// The maximum number of Events of the controllers in the store. If there are more, the oldest Event is deleted. A
-/// cluster deletes Events after an hour instead.
+/// The maximum number of stored Events that the controllers have created. If the controllers create more
+/// Events, the oldest of these Events is deleted. A cluster deletes each Event after an hour instead.
 const MAX_EVENTS: usize = 1_000;
 
 /// Creates an Event of the type `Normal`, or increases the count of an equal one.

@@ -155,7 +155,8 @@ fn sync_taints(state: &mut State, key: &Key, node: &Value) {
     });
 }
 
-/// Sets the condition `Ready` of a pod to false if its node is not ready, because the kubelet of the node cannot do it.
+/// Sets the condition `Ready` of a pod to false if its node is not ready. The kubelet of such a node cannot
+/// set the condition.
 fn mark_unready(state: &mut State, key: &Key, pod: &Value, node: &Value) {
     let failed = condition(node, "Ready").is_some_and(|ready| ready["status"] != "True");
     if !failed || condition(pod, "Ready").is_none_or(|ready| ready["status"] != "True") {

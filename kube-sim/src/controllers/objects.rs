@@ -108,8 +108,8 @@ pub(super) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
-/// The time from now until `from` plus `after`; zero if that time has passed. If `from` is in the future, returns
-/// `after`.
+/// The duration from now until the timestamp `from + after`; zero if this timestamp is in the past. If `from`
+/// is in the future, returns `after`.
 pub(super) fn remaining_time(clock: &Clock, from: Timestamp, after: Duration) -> Duration {
     let passed = clock.now().duration_since(from);
     let passed = Duration::try_from(passed).unwrap_or(Duration::ZERO);
@@ -127,7 +127,7 @@ pub(super) fn format_time(at: Timestamp) -> Value {
 }
 
 /// The value of a field that contains an integer, or a percentage of `total` (`intstr.GetScaledValueFromIntOrPercent`).
-/// The result of a percentage is rounded up or down.
+/// The result for a percentage is rounded up if `rounds_up` is true, and down otherwise.
 pub(super) fn scaled_value(value: &Value, total: i64, rounds_up: bool) -> i64 {
     let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<i64>().ok());
     match percent {

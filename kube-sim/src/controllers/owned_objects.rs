@@ -41,9 +41,12 @@ impl OwnerKind {
         })
     }
 
-    /// Returns the keys of the owners to reconcile after an event: the owners of this kind that the changed object has, or
-    /// had before the change. If there is no such owner, the object has no other owner, and the object still exists, an
-    /// owner may adopt the object: the keys are then those of all owners of this kind whose selector selects the object.
+    /// Returns the keys of the owners to reconcile after an event. These are the stored owners of this kind that
+    /// the changed object has, or had before the change.
+    ///
+    /// If there are no such owners, an owner may adopt the object. The function then returns the keys of all
+    /// owners of this kind whose selector selects the object. But it returns no keys if the object has any
+    /// other owner, or was deleted.
     pub(super) fn keys_of_owners(self, state: &State, event: &Event) -> Keys {
         let previous = event.previous.as_ref().map_or(&[][..], |previous| &previous.owners);
         let mut keys = Keys::new();
@@ -191,8 +194,9 @@ pub(super) fn delete_pod(state: &mut State, kind: OwnerKind, owner: &Value, pod:
     );
 }
 
-/// The keys of the objects in the table `storage` whose selector selects the changed object of an event, before or
-/// after the change. Services, for example, select pods but do not own them.
+/// The keys of the objects in the table `storage` that select the changed object of `event`. Services, for
+/// example, select pods but do not own them. The function `selector` returns the selector of an object in the
+/// table. This selector must match the labels of the changed object before or after the change.
 pub(super) fn keys_of_selecting_objects(
     state: &State,
     storage: &'static str,

@@ -19,9 +19,11 @@ use crate::store::queue::Key;
 use crate::store::table::Event;
 use crate::workload::pod_status::{PodState, pod_status};
 
-/// The annotation whose value is `never`, or the time from the start of the containers until the pod is ready.
+/// The annotation with the time from the start of the containers until the pod is ready. If the value is
+/// `never`, the pod never becomes ready.
 const READY_AFTER_ANNOTATION: &str = "kube-sim/ready-after";
-/// The annotation whose value is `never`, or the time from the start of the containers until they exit.
+/// The annotation with the time from the start of the containers until they exit. If the value is `never`, the
+/// containers do not exit.
 const EXIT_AFTER_ANNOTATION: &str = "kube-sim/exit-after";
 /// The annotation with the exit code of the containers.
 const EXIT_CODE_ANNOTATION: &str = "kube-sim/exit-code";
@@ -52,8 +54,8 @@ pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event
     }
 }
 
-/// Starts, ends or restarts the containers of a pod, or makes the pod ready. Requeues the key for the time at which
-/// waiting containers restart, or at which running containers exit or make the pod ready.
+/// Starts, ends or restarts the containers of a pod, or makes the pod ready. Requeues the key for the time of
+/// the next change: waiting containers restart, running containers exit, or the pod becomes ready.
 pub(super) fn reconcile(state: &mut State, key: &Key) {
     let Some(stored) = object_of(state, key).filter(|_| !state.simulates_kubelets) else { return };
     let pod = stored.value();

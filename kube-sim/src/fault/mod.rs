@@ -66,8 +66,8 @@ impl fmt::Display for RuleId {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "users build it by literal")]
 pub struct Plan {
-    /// The seed of the choices that [`Rule::probability`] requires. With the same seed, a rule at the same position
-    /// makes the same choices.
+    /// The seed of the random choices that [`Rule::probability`] requires. With the same seed and the same
+    /// index in `rules`, a rule makes the same choices.
     #[serde(default)]
     pub seed: u64,
     /// The rules. The faults of a request are applied in the order of the rules.

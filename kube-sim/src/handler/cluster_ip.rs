@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_all_hosts_and_the_lower_part_comes_last() {
+    fn candidates_are_all_hosts_of_the_range_and_its_lower_part_comes_last() {
         let range: ServiceRange = "10.0.0.0/24".parse().unwrap();
         let found: Vec<_> = candidates(range, &mut Random::seeded(1)).collect();
         assert_eq!(found.len(), 254);

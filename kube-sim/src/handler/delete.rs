@@ -269,7 +269,8 @@ pub(crate) async fn delete_one(
     }
 }
 
-/// 409 for a deletion with [`IGNORE_READ_ERROR`], because the simulation can decode all its objects.
+/// The error (409) for a deletion with [`IGNORE_READ_ERROR`]. With this option, an API server deletes only an
+/// object that it cannot decode. The simulation can decode all its objects, so it refuses each such deletion.
 fn decodable_error(target: &Target, object: &StoredObject) -> SimError {
     let resource = &target.resource;
     let key = match resource.custom_properties() {

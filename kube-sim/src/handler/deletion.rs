@@ -57,9 +57,13 @@ pub(crate) fn delete(
     }
 }
 
-/// If finalizers or a grace period defer the removal of the object, sets the finalizer of the policy and the
-/// deletionTimestamp. If the kind has a function [`DeletionStrategy::defer`](crate::strategy::DeletionStrategy), calls this function
-/// instead. Returns whether the removal is deferred.
+/// Prepares an object for its deletion. Returns whether the removal of the object is deferred.
+///
+/// If the kind has a function [`DeletionStrategy::defer`](crate::strategy::DeletionStrategy), and the object
+/// is not yet being deleted, calls this function. The removal is then deferred.
+///
+/// In all other cases, a finalizer or a grace period defers the removal. The finalizer of `propagation`
+/// counts too. If the removal is deferred, adds this finalizer and sets the deletionTimestamp.
 pub(crate) fn defer_removal(
     clock: &Clock,
     resource: &Resource,
@@ -84,7 +88,8 @@ pub(crate) fn defer_removal(
     deferred
 }
 
-/// Replaces the finalizers of other propagation policies with the finalizer of `propagation`, if this policy has one.
+/// Removes the finalizers of all propagation policies, and adds the finalizer of the policy `propagation`.
+/// The policy `Background` has no finalizer.
 fn set_policy_finalizer(finalizers: &mut Vec<String>, propagation: Propagation) {
     let add = match propagation {
         Propagation::Background => None,

@@ -20,7 +20,8 @@ const EVICTION: BodyKind<'_> = BodyKind { group: "policy", version: "v1", kind: 
 
 const BUDGETS: &str = "policy/poddisruptionbudgets";
 
-/// The maximum number of evictions that a budget records until a disruption controller has observed them.
+/// `check_budget` refuses an eviction if `disruptedPods` of the budget has more entries than this. The
+/// disruption controller removes the entry of an eviction that it has observed.
 const MAX_DISRUPTED_PODS: usize = 2_000;
 
 /// Handles an `Eviction`. The status of the budget records the eviction, so that the checks of later evictions count it.

@@ -69,7 +69,8 @@ pub(super) fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimError> {
     Ok(Reply::whole(http::StatusCode::OK, content_type(accept), render::encode(&list, accept.encoding)))
 }
 
-/// Takes the samples of a response.
+/// Creates the samples of a response. A sample has the current usage of one node, or of the containers of
+/// one pod.
 struct Sampler<'a> {
     call: &'a Call<'a>,
     pods: Vec<Arc<StoredObject>>,

@@ -114,8 +114,8 @@ pub(crate) async fn handle(inner: &Arc<Inner>, request: &Request) -> Result<Repl
     }
 }
 
-/// The kinds whose deletion orphans the dependents by default, each with the warning about a deletion without a
-/// propagation policy.
+/// The warnings about a deletion without a propagation policy, by kind. The deletion of these kinds orphans the
+/// dependents by default.
 const ORPHAN_WARNINGS: [(&str, &str); 1] = [(
     "Job",
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning",

@@ -18,7 +18,8 @@ use crate::strategy::node_ports::{allocates_node_ports, has_node_ports, of_ports
 
 const RANGE: RangeInclusive<u64> = 30_000..=32_767;
 
-/// The number of ports at the start of the range that the API server keeps for requested ports as long as possible
+/// The number of ports in the lower part of the range. The API server allocates a port from the lower part
+/// only if the upper part is full. The lower part therefore stays free for ports that clients request
 /// (KEP-3668).
 const LOWER_SIZE: u64 = 86;
 
@@ -52,7 +53,8 @@ pub(super) fn allocate(
     let mut ports: Vec<&mut Value> =
         spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().collect();
     ports.retain(|port| port.is_object());
-    // In a new service, the ports of several protocols with the same number share a node port.
+    // In a new service, ports with the same number and different protocols share a node port, unless the
+    // client requests different node ports.
     let mut shared: HashMap<u64, u64> = HashMap::new();
     for (at, port) in ports.iter().enumerate() {
         let requested = node_port_of(port);
@@ -77,7 +79,7 @@ pub(super) fn allocate(
         let number = port["port"].as_u64().unwrap_or(0);
         let node_port = match shared.get(&number) {
             Some(shared) => *shared,
-            None => allocator.next().ok_or_else(range_is_full)?,
+            None => allocator.next().ok_or_else(full_range_error)?,
         };
         if old.is_none() {
             shared.insert(number, node_port);
@@ -89,7 +91,7 @@ pub(super) fn allocate(
     }
     let requested = spec.get("healthCheckNodePort").and_then(Value::as_u64).unwrap_or(0);
     if requested == 0 {
-        let node_port = allocator.next().ok_or_else(range_is_full)?;
+        let node_port = allocator.next().ok_or_else(full_range_error)?;
         spec.insert("healthCheckNodePort".into(), node_port.into());
     } else if old.is_none_or(|old| old["spec"]["healthCheckNodePort"] != requested) {
         allocator.reserve(requested).map_err(|why| {
@@ -100,7 +102,7 @@ pub(super) fn allocate(
     Ok(())
 }
 
-fn range_is_full() -> SimError {
+fn full_range_error() -> SimError {
     SimError::internal("failed to allocate a nodePort: range is full")
 }
 

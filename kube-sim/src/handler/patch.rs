@@ -73,7 +73,8 @@ pub(crate) async fn patch(
     cx.guaranteed_update(part, IfMissing::NotFound, patch).await
 }
 
-/// Applies a patch to `object`. The function `apply` handles a server-side apply instead.
+/// Applies a JSON patch, a merge patch or a strategic merge patch to `object`. For a server-side apply,
+/// call the function `apply`.
 fn apply_patch(
     object: &mut Value,
     cx: &WriteContext<'_>,

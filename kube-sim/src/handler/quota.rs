@@ -83,7 +83,9 @@ pub(crate) fn check_create(state: &State, resource: &Resource, object: &Value) -
     Ok(())
 }
 
-/// The amount of a resource as a quantity in canonical form.
+/// Formats an amount of a resource as a quantity. `amount` is in units of 10^-9. A fractional amount is
+/// rounded up to thousandths, and gets the suffix `m`. A whole amount of memory or storage gets the largest
+/// suffix of `Ki`, `Mi`, `Gi` and `Ti` that needs no fraction. Every other amount gets no suffix.
 pub(crate) fn format_amount(resource: &str, amount: i128) -> String {
     let is_memory = resource.contains("memory") || resource.contains("storage");
     let units = amount / NANOS_PER_UNIT;
@@ -145,8 +147,8 @@ fn is_used_by_table(resource: &str, storage: &str) -> bool {
 /// The names of the compute resources. In a quota, `cpu` has the same meaning as `requests.cpu`.
 const COMPUTE_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// The resources of the core group that a quota counts by their plain names, besides pods, services and persistent
-/// volume claims.
+/// A quota counts these resources of the core group by their plain names, such as `secrets`. Pods, services and
+/// persistent volume claims are also counted by their plain names, but have their own rules.
 const PLAIN_NAMES: [&str; 4] = ["configmaps", "secrets", "replicationcontrollers", "resourcequotas"];
 
 /// The name under which a quota counts the objects of the table `storage`, for example `count/deployments.apps`.
@@ -237,8 +239,8 @@ fn in_scope(pod: &Value, quota: &Value) -> bool {
     })
 }
 
-/// Lists the compute resources that the quota limits and that at least one container of the pod does not specify, each
-/// with the names of the containers that do not specify it.
+/// Lists the compute resources that the quota limits, but that some containers of the pod do not specify.
+/// After each resource, lists the names of these containers.
 fn unspecified_resources(pod: &Value, hard: &Amounts) -> String {
     let mut problems = Vec::new();
     for name in hard.keys() {

@@ -89,8 +89,8 @@ pub(crate) fn check_version_reached(view: View<'_>, version: Option<u64>) -> Res
     }
 }
 
-/// The view for a `get` or `list`: the watch cache of the server, or the store for those requests for which an API server
-/// reads etcd.
+/// The view for a `get` or `list`. If an API server would read etcd for the request, the view is the store.
+/// Otherwise, the view is the watch cache of the server.
 ///
 /// # Errors
 /// 504 if the request must wait for the watch cache, and the cache has not reached the version that the store had when

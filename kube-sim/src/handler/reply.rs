@@ -120,7 +120,7 @@ impl Reply {
     }
 
     /// A response with the `Status` of an error, in YAML or Protobuf if the client prefers one of them.
-    pub(crate) fn error_in(error: &SimError, accept: &str) -> Self {
+    pub(crate) fn negotiated_error(error: &SimError, accept: &str) -> Self {
         let mut reply = Self::error(error);
         reply.content_type = match status_encoding(accept) {
             Encoding::Json => return reply,

@@ -1,7 +1,7 @@
 //! Tokens of service accounts: the subresource `token` issues them, and a `TokenReview` authenticates them.
 //!
-//! The tokens have the claims of a real server's tokens. Their signature is symmetric (HS256), so that only this server can
-//! check it.
+//! The tokens have the claims of a real server's tokens, except the claims about the object in
+//! `boundObjectRef`. The signature is symmetric (HS256), so that only this server can check it.
 
 use std::time::Duration;
 

@@ -37,8 +37,9 @@ pub(crate) fn endpoint(inner: &Inner, config: &Value, timeout: Duration) -> Resu
     Ok(Endpoint::new(&url, authorities)?.with_backend(host, port))
 }
 
-/// The host and port to which a call of a service goes: the address that the settings have for the service, its external
-/// name, or the address of a ready endpoint.
+/// Returns the host and port for a webhook call to a service. Uses the first of these that exists: the
+/// address that the settings have for the service, its external name with `port`, or the address of a ready
+/// endpoint.
 fn resolve(inner: &Inner, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
     let mapped = inner.settings.services.iter().find(|s| s.namespace == namespace && s.name == name);
     if let Some(service) = mapped {

@@ -85,7 +85,8 @@ pub(crate) fn undecodable_error(kind: &str, api_version: &str, expected: &str, p
     ))
 }
 
-/// The reason for [`undecodable_error`]: why the body does not convert to the kind `expected`.
+/// Explains why `object` does not convert to the kind `expected`. The text is for the argument `problem` of
+/// [`undecodable_error`].
 pub(crate) fn conversion_problem(object: &Value, (group, expected): (&str, &str)) -> String {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
@@ -105,7 +106,8 @@ pub(crate) fn conversion_problem(object: &Value, (group, expected): (&str, &str)
     format!("converting ({}.{kind}) to ({package}.{expected}): unknown conversion", resource.version)
 }
 
-/// The beginning of a request body, for an error message. If the body is not a JSON object, its bytes in hexadecimal.
+/// Returns the first bytes of a request body, for an error message. If the body begins with `{`, the bytes are
+/// shown as text. Otherwise they are shown in hexadecimal.
 pub(super) fn summary(body: &[u8]) -> String {
     const MAX_BYTES: usize = 30;
     let shown = body.get(..MAX_BYTES).unwrap_or(body);

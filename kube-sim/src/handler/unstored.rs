@@ -126,7 +126,7 @@ fn go_attributes(attributes: &Value) -> Value {
     Value::Object(fields.map(|(name, value)| (capitalized(name), value.clone())).collect::<Map<_, _>>())
 }
 
-/// Validates the selector in the attributes of a resource.
+/// Validates the `fieldSelector` or the `labelSelector` in the `resourceAttributes` of an access review.
 fn check_selector(path: &str, selector: &Value, errors: &mut Vec<FieldError>) {
     if selector.is_null() {
         return;

@@ -117,8 +117,8 @@ struct EntryQueue {
     entries: VecDeque<Entry>,
     /// The number of entries that were dropped or cleared.
     removed: u64,
-    /// The number of attempts to handle a request. There are several attempts for a request that waits for a resource
-    /// version.
+    /// The total number of attempts to handle requests. A request that waits for a resource version may have
+    /// several attempts.
     handled: u64,
     /// The total size of the recorded bodies in bytes.
     body_bytes: usize,

@@ -1,7 +1,8 @@
 //! JSON Patch (RFC 6902), with the deviations of the Go library that API servers use (`evanphx/json-patch`).
 //!
-//! Owns the algorithm. The main deviations are: `replace` adds an absent field, `copy` of an absent field copies null,
-//! an absent `value` is null, `test` treats an absent field as null, and negative indices count from the end of a list.
+//! This module contains the algorithm. The main deviations are: `replace` adds an absent field, `copy` of an
+//! absent field copies null, an absent `value` is null, `test` treats an absent field as null, and negative
+//! indices count from the end of a list.
 
 use serde_json::Value;
 

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_recorded_package_of_api_types_has_a_group() {
+    fn every_package_in_k8s_io_api_belongs_to_a_known_group() {
         for message in ALL_MESSAGES.iter() {
             let Some((package, _)) =
                 message.name.strip_prefix("k8s.io.api.").and_then(|name| name.split_once('.'))

@@ -93,7 +93,7 @@ struct Binding<'a> {
     object: Value,
     /// Empty for a cluster role binding.
     namespace: &'a str,
-    /// The text for the subject in the reason that [`find_grant`] returns.
+    /// The text that describes the subject. The reason that [`find_grant`] returns contains this text.
     subject: String,
 }
 

@@ -19,9 +19,10 @@ const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", 
 /// Returns the resources that a CustomResourceDefinition defines, one for each served version. The caller must check
 /// the names for conflicts.
 ///
-/// `previous` contains the resources of the definition before its last change. If an object was stored with the
-/// [`Schema`] of the resource, a read need not decode the object to convert it. Therefore, if the
-/// `openAPIV3Schema` of a version is unchanged, the new resource gets the [`Schema`] of the previous resource.
+/// `previous` contains the resources of the definition before its last change. If the `openAPIV3Schema` of a
+/// version is unchanged, the new resource shares the [`Schema`] of the previous resource (the same `Arc`).
+/// If an object was stored with this [`Schema`], a read neither decodes nor converts the object.
+///
 /// `revision` is the [`CustomProperties::revision`] of the new resources.
 pub(crate) fn resources_of(crd: &Value, previous: &[Arc<Resource>], revision: &Arc<()>) -> Vec<Resource> {
     let spec = &crd["spec"];
@@ -109,7 +110,8 @@ fn open_api_schema_of(version: &Value) -> Option<&Value> {
     version["schema"].get("openAPIV3Schema").filter(|schema| schema.is_object())
 }
 
-/// The properties that only custom resources have, for the entry `version` of `spec.versions`.
+/// The properties that only custom resources have, from one version of `crd`. `version` is the item of
+/// `spec.versions` that defines this version.
 fn custom_properties(
     version: &Value,
     group: &str,

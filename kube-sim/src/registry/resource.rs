@@ -79,7 +79,8 @@ pub(crate) enum Origin {
 /// The conversion of objects between the served version and the storage version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conversion {
-    /// The server converts nothing: at most `apiVersion` differs, or a conversion webhook converts the objects.
+    /// The server itself does not convert the objects. Either the versions differ at most in `apiVersion`, or
+    /// a conversion webhook converts the objects.
     None,
     /// From the storage version of a custom resource to another version: the server prunes the fields that the other
     /// version does not have.

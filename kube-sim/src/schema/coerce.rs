@@ -11,7 +11,8 @@ use super::field_error::FieldError;
 use super::node::{AdditionalFields, Schema};
 
 /// Normalizes the metadata of the custom resource `object` and of its embedded resources: replaces the metadata by the
-/// JSON that Go writes after it has decoded the metadata into `ObjectMeta`. Unknown fields remain.
+/// JSON that Go writes after it has decoded the metadata into `ObjectMeta`. In contrast to Go, does not remove
+/// unknown fields from the metadata.
 ///
 /// # Errors
 /// The error text of Go's decoder. In an embedded resource, the path and the value of the `metadata` precede this text. An
@@ -37,7 +38,8 @@ pub(crate) fn coerce_metadata(
 fn decode_metadata(metadata: &mut Value, omits_zero: OmitsZeroPredicate) -> Result<(), String> {
     let mut decoded = match &*metadata {
         Value::Null => Value::Object(serde_json::Map::new()),
-        // Decodes a copy, because the error text contains the value before decoding.
+        // `decode` changes a copy. After an error, `metadata` must be unchanged, because the error text of an
+        // embedded resource contains the original value.
         other => other.clone(),
     };
     decode(&Schema::of_metadata(), &mut decoded, omits_zero)?;

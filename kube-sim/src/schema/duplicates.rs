@@ -1,7 +1,7 @@
 //! Finds duplicate keys in JSON text. A parsed [`serde_json::Value`] does not contain them, because it keeps only the
 //! last value of each key.
 //!
-//! Owns one streaming pass over the text. This module must not use schemas.
+//! This module reads the text once, as a stream. It must not use schemas.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};

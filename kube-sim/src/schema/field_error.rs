@@ -129,7 +129,7 @@ impl FieldError {
         Self { printed: Some(printed), ..Self::invalid(field, Value::Null, detail) }
     }
 
-    /// The error that the server failed to validate the value.
+    /// The error for an internal failure: the server was unable to validate the value.
     pub(crate) fn internal(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Internal, field, Value::Null, detail)
     }

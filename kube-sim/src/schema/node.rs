@@ -241,8 +241,8 @@ impl Schema {
         })
     }
 
-    /// The schemas for the JSON types that the value may have. `None` if [`Variants`] does not describe the
-    /// Go type of the value.
+    /// The schemas for the JSON types that the value may have. `Some` only if the Go type of the value is one
+    /// of the `JSONSchemaPropsOr...` types; see [`Variants`].
     pub(super) fn variants(&self) -> Option<&Variants> {
         self.shape().variants.as_deref()
     }

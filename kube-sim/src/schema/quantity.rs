@@ -23,7 +23,9 @@ pub(crate) fn divide_rounding_up(nanos: i128, unit: i128) -> i128 {
 /// The largest quantity with a binary suffix, in units of 10^-9. The server replaces a larger quantity with this one.
 const MAX_BINARY_NANOS: u128 = 9_223_372_036_854_775_807 * 1_000_000_000;
 
-/// The format of a quantity (`resource.Format`). The canonical form has the same format as the input.
+/// The format of a quantity (`resource.Format`). The canonical form usually has the format of the input. A
+/// `Binary` quantity becomes `Decimal` if its absolute value is below 1024 or is not an integer: `0.5Ki`
+/// becomes `512`.
 enum Format {
     Binary,
     Decimal,
@@ -188,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonicalizes_as_the_server_does() {
+    fn the_canonical_form_is_that_of_the_server() {
         let cases = [
             ("1", "1"),
             ("1000m", "1"),

@@ -36,8 +36,9 @@ impl Correlation<'_> {
         Some(Self { schema: self.schema.items()?, old, new: item })
     }
 
-    /// Whether the update leaves the value unchanged. Always `false` for an object with a field for which [`Self::field`]
-    /// returns `None`. A list of another type than `map` is compared without the schema.
+    /// Whether the update leaves the value unchanged. An object counts as changed if [`Self::field`] returns
+    /// `None` for one of its fields. Lists with `x-kubernetes-list-type: map` are compared item by item. All
+    /// other lists are compared as JSON values, without the schema.
     pub(crate) fn is_unchanged(self) -> bool {
         match (self.old, self.new) {
             (Value::Array(old), Value::Array(new)) => {

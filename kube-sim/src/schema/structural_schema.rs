@@ -164,14 +164,14 @@ fn check_object_fields(
             let field = format!("{path}.properties[{name}].type");
             errors.push(FieldError::invalid(field, found, format!("must be {expected}")));
         }
-        if name == "metadata" && level == Level::Root && !restricts_names_only(property) {
+        if name == "metadata" && level == Level::Root && !restricts_only_name_fields(property) {
             let why = "must not specify anything other than name and generateName, but metadata is implicitly specified";
             errors.push(FieldError::forbidden(format!("{path}.properties[metadata]"), why));
         }
     }
 }
 
-fn restricts_names_only(metadata: &Value) -> bool {
+fn restricts_only_name_fields(metadata: &Value) -> bool {
     let is_allowed = |key: &str| matches!(key, "type" | "properties" | "default" | "description");
     let is_name_field = |(name, _): (&str, &Value)| matches!(name, "name" | "generateName");
     metadata.as_object().is_some_and(|map| map.keys().all(|key| is_allowed(key)))

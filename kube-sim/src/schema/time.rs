@@ -190,7 +190,7 @@ impl Parser<'_> {
         let (Some(hours), Some(":"), Some(minutes)) = (number(1), self.rest.get(3..4), number(4)) else {
             return Err(self.mismatch_error(LAYOUT_ELEMENT));
         };
-        // Go accepts an offset of 24 hours or 60 minutes.
+        // As in Go, the largest valid hour of an offset is 24, and the largest valid minute is 60.
         if hours > 24 {
             return Err(self.out_of_range_error("time zone offset hour"));
         }

@@ -338,8 +338,9 @@ impl Validator {
                 FieldError::too_many(self.field_path(), count, max)
             }));
         }
-        // In the schema of a custom resource, only `metadata` is a reference: to `ObjectMeta`, which other code
-        // validates. For `metadata`, `own` has only the restrictions that the schema adds to `ObjectMeta`.
+        // In the schema of a custom resource, only `metadata` refers to a component. This component is
+        // `ObjectMeta`, which other code validates. For `metadata`, `own` contains only the restrictions that
+        // the schema adds to `ObjectMeta`.
         let own = schema.own_properties();
         for (name, value) in map {
             let correlation = correlation.and_then(|of| of.field(name));

@@ -23,8 +23,9 @@ use crate::watch::Watch;
 /// The pieces of a body. Each piece is serialized when the body is read.
 type Pieces = Box<dyn Iterator<Item = Bytes> + Send>;
 
-/// The delay before the error of a body that a fault rule cuts. It applies to the responses of a [`Server`]: hyper and h2
-/// discard unsent bytes when a body fails, so the bytes before the cut must be sent before the error occurs.
+/// The time for which a body waits before it returns its error, if a fault rule cuts the body. Only the
+/// bodies of a [`Server`] wait: hyper and h2 discard unsent bytes when a body fails, so the bytes before the
+/// cut must be sent before the error occurs.
 ///
 /// [`Server`]: super::Server
 const BREAK_DELAY: Duration = Duration::from_millis(50);

@@ -55,7 +55,7 @@ pub(super) fn labels_of(request: &Request, path: &Path, verb: &str) -> RequestLa
 
 /// If the resource or subresource is not served, removes all labels except the verb and the code. Without this limit,
 /// clients could create any number of label values.
-pub(super) fn remove_unserved_labels(labels: &mut RequestLabels, registry: &Registry) {
+pub(super) fn remove_labels_if_unserved(labels: &mut RequestLabels, registry: &Registry) {
     if labels.resource.is_empty() {
         return;
     }

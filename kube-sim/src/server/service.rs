@@ -147,7 +147,7 @@ where
     labels.code = reply.code.as_u16();
     let version = {
         let state = inner.lock();
-        request_labels::remove_unserved_labels(&mut labels, &state.registry);
+        request_labels::remove_labels_if_unserved(&mut labels, &state.registry);
         state.version()
     };
     inner.counters.count_request(labels);
@@ -290,7 +290,7 @@ where
             Err(e) if e.is_too_large_resource_version() && request.arrival.waits => {
                 request.arrival.waits = false;
             }
-            Err(e) => return Reply::error_in(&e, &request.accept),
+            Err(e) => return Reply::negotiated_error(&e, &request.accept),
         }
     }
 }

@@ -114,7 +114,8 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (client, server) = tokio::io::duplex(PIPE_CAPACITY);
-    // A response 101 contains the client's end of the pipe. Both tasks end when this end is dropped.
+    // A response 101 contains the client's side of the pipe. The two tasks below stop when this side is
+    // dropped.
     tokio::spawn(serve_connection(server, Protocol::Http1, service, None));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await?;
     tokio::spawn(connection.with_upgrades());

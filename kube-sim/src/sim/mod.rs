@@ -227,10 +227,11 @@ impl Sim {
         Ok(())
     }
 
-    /// Advances the clock by `time`. This clock provides the timestamps, the current time in comparisons with
-    /// timestamps, and the age of fault rules. Controllers that wait for a time, such as the next run of a cron job,
-    /// notice the change. Timers continue on tokio's clock: the delays of controllers, bookmarks, and the ends of
-    /// watches.
+    /// Advances the clock by `time`. The simulation uses this clock for timestamps, for comparisons of
+    /// timestamps with the current time, and for the age of fault rules. Controllers that wait for a time, such
+    /// as the next run of a cron job, notice the change. Timers do not change, because they use tokio's
+    /// clock. A timer determines when a delay of a controller ends, when a watch sends a bookmark, and when a
+    /// watch ends.
     pub fn advance_clock(&self, time: Duration) {
         self.inner.clock.advance(SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX));
         controllers::reconcile_after_clock_jump(&mut self.inner.lock());

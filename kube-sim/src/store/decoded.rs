@@ -52,8 +52,9 @@ impl Entries {
 }
 
 impl State {
-    /// The value of an object without `apiVersion` and `kind`. The object is decoded only if the cache does not have the
-    /// value. Use this method only for objects that many requests read: values of other objects would fill the cache.
+    /// The value of an object. The value does not contain `apiVersion` and `kind`. The object is decoded
+    /// only if the cache does not have the value. Use this method only for objects that many requests read:
+    /// values of other objects would fill the cache.
     pub(crate) fn decoded_value(&self, object: &Arc<StoredObject>) -> Arc<Value> {
         let mut entries = self.decoded.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = entries.get(object) {

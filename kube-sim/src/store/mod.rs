@@ -325,7 +325,7 @@ impl State {
         }
     }
 
-    /// The number of open watches that have waited for a change.
+    /// The number of open watches that have waited for a change at least once.
     pub(crate) fn watcher_count(&self) -> usize {
         self.tables.values().map(Table::watcher_count).sum()
     }

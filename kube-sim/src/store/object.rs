@@ -166,8 +166,8 @@ impl StoredObject {
     }
 }
 
-/// The bytes of a text. If `Bytes` were made from the `String` itself, they would keep its spare capacity, and use up to
-/// twice the memory.
+/// Converts a text to `Bytes` without spare capacity. `Bytes::from(text)` would keep the spare capacity of
+/// the `String`, and use up to twice the memory.
 fn without_spare_capacity(text: String) -> Bytes {
     Bytes::from(text.into_bytes().into_boxed_slice())
 }

@@ -103,7 +103,8 @@ pub(crate) struct Key {
 /// The queue of all controllers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    /// The keys by position: the time at which the key is due, and the value of `added` when the key was added.
+    /// The keys, sorted by position. The position of a key consists of the time at which the key is due, and
+    /// the value of `added` when the key was added.
     due: BTreeMap<(Instant, u64), Key>,
     /// The position of each key in `due`.
     positions: BTreeMap<Key, (Instant, u64)>,

@@ -58,7 +58,8 @@ impl State {
         self.unobserved.clear();
         self.bytes = bytes;
         self.registry.restore(registry);
-        // The served resources and the next key in the queue may have changed, and every watch depends on both.
+        // Wake all watches. The restored registry may no longer serve the resource of a watch: such a watch
+        // must end. The next key in the queue may be due at another time: every watch must reset its timer.
         for table in self.tables.values_mut() {
             table.wake_all();
         }

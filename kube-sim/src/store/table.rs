@@ -154,7 +154,7 @@ impl Table {
             .collect()
     }
 
-    /// Whether an object of the table has a property.
+    /// Whether `has_property` returns true for at least one object of the table.
     pub(crate) fn has_object_with(&self, has_property: impl FnMut(&Arc<StoredObject>) -> bool) -> bool {
         self.objects.values().any(has_property)
     }
@@ -267,7 +267,7 @@ impl Table {
         self.wake_all();
     }
 
-    /// The version of the last restart.
+    /// The version at which the table was last restarted; see [`restart`](Self::restart).
     pub(crate) fn restarted_at(&self) -> u64 {
         self.restarted_at
     }
@@ -323,7 +323,7 @@ impl Table {
         self.watchers.append(&mut from.watchers);
     }
 
-    /// The number of open watches that have waited for a change.
+    /// The number of open watches that have waited for a change at least once.
     pub(crate) fn watcher_count(&self) -> usize {
         self.watchers.len()
     }

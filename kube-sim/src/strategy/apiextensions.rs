@@ -104,8 +104,8 @@ fn push_item(parent: &mut Value, field: &str, item: Value) {
 
 /// Validates a CustomResourceDefinition. `old` is the stored one if the request is an update.
 fn validate(old: Option<&Value>, crd: &Value, out: &mut Errors) {
-    // As in the API server, the `caBundle` of the conversion webhook must be valid only if the stored definition is
-    // established and has a valid `caBundle`.
+    // As in the API server, an invalid `caBundle` of the conversion webhook is an error only if the stored
+    // definition is established and has a valid `caBundle`.
     let requires_valid_bundle = old.is_some_and(|old| is_established(old) && has_valid_ca_bundle(old));
     let checks = DefinitionChecks {
         rules: &cel::check_rules,

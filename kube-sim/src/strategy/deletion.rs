@@ -1,4 +1,4 @@
-//! The part of a strategy for deletions.
+//! `DeletionStrategy`: the part of a kind's strategy that applies to deletions.
 
 use serde_json::Value;
 
@@ -14,11 +14,13 @@ pub(crate) struct DeletionStrategy {
     pub(crate) grace_period: Option<fn(&Value, Option<i64>) -> i64>,
     /// Whether objects of the kind can have finalizers in `spec.finalizers`, in addition to `metadata.finalizers`.
     pub(crate) has_spec_finalizers: bool,
-    /// Marks an object for deletion, for example a CustomResourceDefinition. A controller of the API server
-    /// removes the object later. If the object is not yet being deleted, this function replaces the handling
-    /// of finalizers and grace periods. The second argument is the current time as `metav1.Time`.
+    /// Marks an object for deletion; a controller of the API server removes the object later. The first
+    /// deletion of an object calls this function instead of handling finalizers and grace periods. A repeated
+    /// deletion does not call it. The second argument is the current time as `metav1.Time`. Only
+    /// CustomResourceDefinitions have this function; the field is `None` for other kinds.
     pub(crate) defer: Option<fn(&mut Value, &str)>,
-    /// Changes an object in the write that sets its `deletionTimestamp`.
+    /// Changes further fields of an object after its `deletionTimestamp` is set. For example, the phase of a
+    /// `Namespace` becomes `Terminating`. One write stores all these changes.
     pub(crate) mark: fn(&mut Value),
 }
 

@@ -172,8 +172,9 @@ fn check_event(new: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks the namespace of an event about `object`. If `object` is cluster-scoped, the event must be in `default`. If
-/// `object` has a namespace and `must_agree` is true, the event must be in the same namespace.
+/// Checks the namespace of an event about `object`. If `object` is cluster-scoped, the event must be in
+/// `default` or have no namespace. If `object` has a namespace and `must_agree` is true, the event must be in
+/// the same namespace.
 fn check_event_namespace(event: &Value, object: &Value, must_agree: bool, out: &mut Errors) {
     let (here, there) = (string_in(&event["metadata"], "namespace"), string_in(object, "namespace"));
     let agrees = if there.is_empty() { matches!(here, "" | "default") } else { !must_agree || here == there };

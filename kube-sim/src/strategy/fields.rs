@@ -14,7 +14,8 @@ pub(crate) struct SelectableField {
 }
 
 impl SelectableField {
-    /// A field whose name is its path. Selectors compare the empty string if an object does not have the field.
+    /// A field whose name is its path. If an object does not have the field, selectors compare their value
+    /// with the empty string.
     pub(crate) const fn new(path: &'static str) -> Self {
         Self { label: path, path, fallback: "", absent: "" }
     }

@@ -12,7 +12,7 @@ use super::{Strategy, SubresourceUpdate, conditions};
 use crate::schema::FieldError;
 use crate::store::selector::Labels;
 
-/// The part of the strategy that all kinds of this API group share.
+/// The part of the strategy that the kinds of this API group share. Some kinds replace `printer` or `deletion`.
 const DEFAULT: Strategy = Strategy {
     group: "resource.k8s.io",
     status_metadata: &["managedFields"],
@@ -121,7 +121,7 @@ fn drop_derived_attributes_of_template(template: &mut Value) {
     }
 }
 
-/// Drops each slice field whose feature gate is off by default.
+/// Drops the fields of a `ResourceSlice` whose feature gates are off by default.
 fn drop_gated_slice_fields(slice: &mut Value) {
     let Some(spec) = object_in(slice, "spec") else { return };
     drop_fields(spec, &["partitionTypeAttribute", "skipNodeOperations"]);
@@ -197,7 +197,8 @@ fn prepare_claim_status(update: &SubresourceUpdate<'_>, claim: &mut Value) {
     }
 }
 
-/// Rejects the first request with `adminAccess: true`, if the `labels` of the namespace do not permit admin access.
+/// Rejects the first device request with `adminAccess: true`, if the `labels` of the namespace do not permit
+/// admin access.
 fn check_admin_access(spec: &Value, labels: &Labels, out: &mut Errors) {
     let wants_access = |request: &Value| request["exactly"]["adminAccess"] == true;
     let mut requests = items("spec.devices", &spec["devices"], "requests");

@@ -68,7 +68,7 @@ pub(super) static STRATEGIES: [Strategy; 6] = [
         kind: "VolumeAttributesClass",
         validate: |new, out| out.require_string("", new, "driverName"),
         validate_update: Some(check_attributes_class_update),
-        printer: Printer::new(printer::storage::attributes_class_cells),
+        printer: Printer::new(printer::storage::volume_attributes_class_cells),
         ..DEFAULT
     },
 ];

@@ -66,7 +66,8 @@ fn check_status(update: &SubresourceUpdate<'_>, new: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that a text is not a resource version: a number without leading zeros.
+/// The reason that a text is not a valid resource version; `None` if it is valid. A valid resource version
+/// has only digits, and does not begin with 0. The caller skips empty texts.
 fn resource_version_problem(text: &str) -> Option<String> {
     let valid = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     (!valid).then(|| format!("resource version is not well formed: {text}"))

@@ -18,7 +18,8 @@ use crate::containers::{ContainerError, PortConnection, new_port_connection};
 /// The served subprotocols; `""` stands for a client that offers none.
 pub(crate) const PROTOCOLS: &[&str] = &["v4.channel.k8s.io", ""];
 
-/// Runs the handler of a test for each port, then closes the connection. `describe` returns the text of an error.
+/// Runs `handler` once for each port, then closes the connection. `handler` is the port-forward handler that
+/// the test has set, or the default handler. `describe` returns the text of an error.
 pub(crate) async fn forward_channels<F, D>(socket: WebSocket, ports: Vec<u16>, handler: F, describe: D)
 where
     F: Fn(u16, PortConnection) -> BoxFuture<'static, Result<(), ContainerError>>,

@@ -56,7 +56,8 @@ pub(crate) fn select_command_protocol(offer: &Offer) -> Result<&'static str, Sim
     offer.select(&[V5]).or_else(|_| offer.select(PROTOCOLS))
 }
 
-/// Runs a handler of a test with the streams of a client, then sends the status and closes the connection.
+/// Runs `handler` with the streams of a client. Then sends the status, and closes the connection. `handler` is
+/// the exec or attach handler of the simulation. It stands for the process in the container.
 pub(crate) async fn run_process<F>(
     socket: WebSocket,
     protocol: &'static str,
@@ -88,8 +89,8 @@ pub(crate) async fn run_process<F>(
         let Ok((result, ())) = futures::try_join!(process, forward_output(&mut sink, outputs)) else {
             return;
         };
-        // With version 5, the API server translates the protocol for the kubelet, and adds a prefix to the kubelet's
-        // error.
+        // With version 5, the API server translates between the client's WebSocket and the SPDY connection to
+        // the kubelet. It adds a prefix to the kubelet's error.
         let result = result.map_err(|error| match protocol {
             V5 => format!("Internal error occurred: {error}"),
             _ => error,

@@ -31,8 +31,8 @@ impl EventEncoder {
         Self { resource, accept, clock, columns_sent: false }
     }
 
-    /// Whether this encoder writes complete objects as JSON, and changes at most their `apiVersion`. A conversion webhook
-    /// may have converted the objects before.
+    /// Whether this encoder writes complete objects as JSON, and changes at most their `apiVersion`. A
+    /// conversion webhook may have converted the objects before this encoder receives them.
     fn is_plain(&self) -> bool {
         let accept = self.accept;
         let is_json = accept.encoding != Encoding::Protobuf;

@@ -35,7 +35,8 @@ use event_encoder::EventEncoder;
 /// Maximum number of open watches; further requests get 429.
 pub(crate) const MAX_WATCHES: usize = 20_000;
 
-/// Maximum number of changes that one poll reads from the history, and of initial objects that one conversion handles.
+/// Maximum number of changes that one poll reads from the history. It is also the maximum number of initial
+/// objects in one [`Conversion`].
 const MAX_CHANGES_PER_POLL: usize = 64;
 
 /// Time from the last bookmark of a watch to the timeout of the watch.

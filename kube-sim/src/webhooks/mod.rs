@@ -66,7 +66,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The webhook cannot be reached, or its response is not 2xx, is not JSON, or is not complete within `timeout`. The
-    /// error is the API server's text.
+    /// error has the same text as in the API server.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.

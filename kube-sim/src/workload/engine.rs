@@ -28,8 +28,9 @@ pub(super) struct Engine {
     pub(super) random: Random,
     /// Whether the simulator makes random changes.
     pub(super) chaos: bool,
-    /// The minimum number of nodes at the start. Random changes remove nodes, and add nodes while there are fewer nodes than
-    /// this number.
+    /// [`Engine::set_up`] adds nodes until the cluster has at least this number of nodes. After that, a random
+    /// change of the number of nodes adds a node if there is no node, or if there are fewer nodes than this number.
+    /// Otherwise, the change removes a node, but never the last node.
     pub(super) wanted_nodes: usize,
     /// The number in the name of the next node.
     pub(super) next_node: usize,

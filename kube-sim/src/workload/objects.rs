@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// The conditions of a node without resource pressure, except `Ready`: type, reason and message. Their status
-/// is `False`.
+/// The type, reason and message of the pressure conditions of a node that has no resource pressure. The
+/// status of each of these conditions is `False`. The condition `Ready` is not in this list.
 pub(super) const HEALTHY_CONDITIONS: [(&str, &str, &str); 3] = [
     ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),

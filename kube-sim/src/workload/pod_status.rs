@@ -173,7 +173,7 @@ mod tests {
         pod_status(pod, &new)
     }
 
-    fn initialized(status: &Value) -> &Value {
+    fn find_initialized_condition(status: &Value) -> &Value {
         status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Initialized").unwrap()
     }
 
@@ -185,7 +185,7 @@ mod tests {
         }});
         let creating = json!({"waiting": {"reason": "ContainerCreating"}});
         pod["status"] = status(&pod, "Pending", &creating);
-        let condition = initialized(&pod["status"]);
+        let condition = find_initialized_condition(&pod["status"]);
         assert_eq!(
             (&condition["status"], &condition["reason"]),
             (&json!("False"), &json!("ContainersNotInitialized"))
@@ -194,11 +194,11 @@ mod tests {
         let init = &pod["status"]["initContainerStatuses"];
         assert_eq!(init[0]["state"]["waiting"]["reason"], "PodInitializing");
         pod["status"] = status(&pod, "Running", &json!({"running": {"startedAt": NOW}}));
-        assert_eq!(initialized(&pod["status"])["status"], "True");
+        assert_eq!(find_initialized_condition(&pod["status"])["status"], "True");
         let init = &pod["status"]["initContainerStatuses"];
         assert!(init[0]["state"]["terminated"].is_object() && init[1]["state"]["running"].is_object());
         let without = json!({"spec": {"containers": [{"name": "main"}]}});
-        assert_eq!(initialized(&status(&without, "Pending", &creating))["status"], "True");
+        assert_eq!(find_initialized_condition(&status(&without, "Pending", &creating))["status"], "True");
     }
 
     #[test]

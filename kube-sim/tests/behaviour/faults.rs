@@ -116,7 +116,7 @@ async fn a_reset_prevents_the_write_and_a_reset_after_handling_does_not() {
 }
 
 #[tokio::test]
-async fn compactions_restarts_and_rewinds_take_effect_before_the_request_is_handled() {
+async fn faults_that_change_the_server_state_take_effect_before_the_request() {
     let sim = Sim::new();
     post(&sim, CONFIG_MAPS, config_map("a")).await.ok();
     let version = sim.resource_version();

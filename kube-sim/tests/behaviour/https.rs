@@ -145,7 +145,7 @@ async fn faults_break_responses_over_http1_and_http2() {
 }
 
 #[tokio::test]
-async fn the_kubeconfig_contains_credentials_and_debug_output_does_not() {
+async fn a_server_puts_credentials_into_its_kubeconfig_but_not_into_its_debug_output() {
     let sim = Sim::new();
     let server = sim.serve_https("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let config = server.kubeconfig();

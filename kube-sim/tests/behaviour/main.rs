@@ -1,4 +1,5 @@
-//! Tests of the simulated server. All tests are in one program, because each test program takes seconds to link.
+//! Tests of the simulated server. All these tests are in one program, because each test program takes seconds
+//! to link.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod access_reviews;

@@ -276,7 +276,7 @@ async fn restore_resets_the_served_definitions() {
 }
 
 #[tokio::test]
-async fn a_watch_without_initial_events_from_an_expired_version_ends_with_an_error_event() {
+async fn a_watch_from_an_expired_version_and_without_initial_events_ends_with_an_error_event() {
     let sim = Sim::new();
     let version = post(&sim, CONFIG_MAPS, config_map("a")).await.ok()["metadata"]["resourceVersion"].clone();
     post(&sim, CONFIG_MAPS, config_map("b")).await.ok();

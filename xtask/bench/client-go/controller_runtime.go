@@ -154,8 +154,8 @@ func measurePriorityQueue(j *job) (*outcome, error) {
 	return running.stop(j.Calls)
 }
 
-// measureIdleManager measures an idle manager. A unit of the outcome is one millisecond. The growth of memory includes
-// the creation and the start of the manager.
+// measureIdleManager measures an idle manager for j.Calls milliseconds. The field Units of the outcome is the
+// number of these milliseconds. The growth of memory includes the creation and the start of the manager.
 func measureIdleManager(j *job) (*outcome, error) {
 	running, err := startMeasurement()
 	if err != nil {

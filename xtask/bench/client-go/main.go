@@ -38,7 +38,7 @@ type outcome struct {
 	Digest    *digest `json:"digest"`
 }
 
-// absentRow is the error of a row that client-go's contender does not have.
+// absentRow is the error of a row that this program, the contender client-go, does not have.
 type absentRow struct{ reason string }
 
 func (a absentRow) Error() string { return a.reason }

@@ -35,7 +35,8 @@ impl Control {
         self.request("-/events").map(drop)
     }
 
-    /// Ends the open watches with `410 Expired`. Each later list request returns the relisted pods.
+    /// Ends the open watches with `410 Expired`. Each later list request for pods returns a changed list:
+    /// compared with the initial list, some pods are modified, deleted or added.
     pub(crate) fn expire_watches(&self) -> anyhow::Result<()> {
         self.request("-/gone").map(drop)
     }

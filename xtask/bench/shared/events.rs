@@ -58,8 +58,8 @@ pub(crate) async fn filter_by_labels(job: &Job) -> anyhow::Result<Outcome> {
     .await
 }
 
-/// Measures from the request for the watch events until `stream` yields the sentinel. `stream` contains only the pods
-/// that pass the measured filter.
+/// Measures a filter. The measurement begins with the request for the watch events. It ends when `stream`
+/// yields the sentinel. `stream` contains only the pods that pass the filter.
 async fn measure_filter<E>(
     job: &Job,
     stream: impl Stream<Item = Result<Pod, E>> + Send + 'static,

@@ -21,7 +21,7 @@ pub(crate) async fn measure_idle_manager(job: &Job) -> anyhow::Result<Report> {
     };
     Control::for_job(job).wait_for_watches(1).await?;
     sleep(SETTLING_PAUSE).await;
-    let running = starting.restart_time()?;
+    let running = starting.restart_except_memory()?;
     sleep(Duration::from_millis(u64::try_from(job.calls)?)).await;
     let measure = running.stop()?;
     anyhow::ensure!(!manager.is_finished(), "the manager has ended");

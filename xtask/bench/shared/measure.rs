@@ -73,7 +73,7 @@ impl Measure {
 
 impl RunningMeasure {
     /// Starts the measurement of time and wake-ups again. The growth of memory still counts from [`Measure::start`].
-    pub(crate) fn restart_time(self) -> anyhow::Result<Self> {
+    pub(crate) fn restart_except_memory(self) -> anyhow::Result<Self> {
         Measure::start_with_memory(self.before)
     }
 

@@ -16,7 +16,7 @@ pub(crate) trait PriorityQueue {
     fn process_next(&mut self) -> Option<bool>;
 }
 
-/// Measures from the first addition until all keys have been processed.
+/// Measures the work queue from the addition of the first key until all keys have been processed.
 pub(crate) fn measure_priority_queue(job: &Job) -> anyhow::Result<Report> {
     let key = |number: usize| (format!("team-{:04}", number / 40), format!("worker-{number}"));
     let keys: Vec<_> = (0..job.calls).map(key).collect();

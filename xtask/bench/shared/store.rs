@@ -176,7 +176,7 @@ fn start_filling_compact_store(pods: Api<Pod>, options: CompactOptions) -> Optio
     Some(StoreAndTask { store, task: tokio::spawn(feed) })
 }
 
-/// Measures from the start of the watcher until the store holds the initial list.
+/// Measures the filling of `store`: from the start of the watcher until the store holds the initial list.
 async fn measure_filling_with_pods(
     job: &Job,
     strategy: ListStrategy,
@@ -228,7 +228,7 @@ pub(crate) async fn measure_store_of_partial_pods(job: &Job) -> anyhow::Result<O
     Ok(Outcome::new(objects.len(), &measure).digest(digest))
 }
 
-/// The JSON of a pod's metadata and of the pod's five fields.
+/// The JSON of the pod: its metadata, and the five fields that a [`PartialPod`] has besides its metadata.
 fn partial_pod_json(pod: &Arc<PartialPod>) -> anyhow::Result<Value> {
     Ok(json!({
         "metadata": serde_json::to_value(&pod.metadata)?,

@@ -15,8 +15,8 @@ use xtask_process::{LaunchOptions, Scratch};
 /// The time limit for one build. A build that takes longer is assumed to hang.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The file name of the program that runs client-go's rows with controller-runtime. Both programs of client-go's contender
-/// are in the same folder.
+/// The file name of the second program of client-go's contender. This program runs the rows that need
+/// controller-runtime. Both programs are in the same folder.
 pub(super) const CONTROLLER_RUNTIME_PROGRAM: &str = "controller-runtime";
 
 /// The folders of the checkout and of the build.
@@ -125,8 +125,9 @@ pub(super) async fn run_cargo(
     .await
 }
 
-/// Builds the two programs of client-go's contender, and returns the path of the program without controller-runtime. If
-/// there is no working Go toolchain, the inner `Err` is the reason that [`BuiltPrograms::contenders`] contains.
+/// Builds the two programs of client-go's contender, and returns the path of the program without
+/// controller-runtime. If there is no working Go toolchain, the inner result is an `Err` with the text of the
+/// problem. [`BuiltPrograms::contenders`] contains the inner result.
 async fn build_client_go(folders: &Folders, scratch: &Scratch) -> anyhow::Result<Result<PathBuf, String>> {
     let go = |launch: LaunchOptions| {
         launch

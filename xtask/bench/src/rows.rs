@@ -13,12 +13,13 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// The amount of work of a run: the `calls` of the contender's job.
     pub(super) amount: Amount,
-    /// The mock API server's name for the objects whose digest the contender must report; `None` for no comparison.
+    /// The name of a set of objects of the mock API server, such as `pods`. The contender must report the
+    /// digest of this set. `None` if digests are not compared.
     pub(super) digest: Option<&'static str>,
     /// The figure in the column `each` of the table.
     pub(super) each: EachColumn,
-    /// Whether the mock API server must generate the watch events and the relisted pods, or the objects in Protobuf, before
-    /// the run.
+    /// Whether the mock API server must generate data for this row before the run: watch events, relisted
+    /// pods, or objects in Protobuf.
     pub(super) needs_preparation: bool,
     /// Whether client-go's contender needs controller-runtime for this row. Its program with controller-runtime is a
     /// separate one, because controller-runtime adds metrics to client-go.

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_that_need_controller_runtime_use_the_second_program() {
+    fn client_go_has_a_separate_program_for_rows_that_need_controller_runtime() {
         let row = |name: &str| super::super::rows::ROWS.iter().find(|row| row.name == name).unwrap();
         let program = |name, contender| program_for(row(name), contender, Path::new("/x/client-go"));
         assert_eq!(program("list", Contender::ClientGo), Path::new("/x/client-go"));

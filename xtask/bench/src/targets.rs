@@ -43,7 +43,8 @@ enum Metric {
 /// The meaning of a target's bound: a ratio to the figure of a peer, or a limit for this project's figure.
 #[derive(Debug, Clone, Copy)]
 enum Reference {
-    /// The bound is a ratio to the same figure of this peer, in the row with this name.
+    /// The bound applies to a ratio: this project's figure divided by the peer's figure of the same metric.
+    /// The fields are the peer and the row of the peer's figure.
     Peer(Contender, &'static str),
     /// The bound is a limit for this project's figure.
     Number,
@@ -65,7 +66,8 @@ const fn target(row: &'static str, metric: Metric, reference: Reference, bound: 
     Target { row, metric, reference, bound }
 }
 
-/// The reference to the same figure of a peer.
+/// Creates a [`Reference::Peer`]: the bound applies to the ratio of this project's figure to the figure of
+/// `contender` in `row`.
 const fn peer(contender: Contender, row: &'static str) -> Reference {
     Peer(contender, row)
 }

@@ -1,9 +1,10 @@
 //! A generated package that depends on the crates of this project, or on kube, as the package of a user does.
 //!
-//! The lock file is that of this project, or that of the contender for kube. As in a project whose dependencies come from
-//! a registry, no dependency is built incrementally or with debug information, and no profile of this project's workspace
-//! applies. The manifest turns off incremental builds and debug information for all dependencies. Without
-//! these settings, cargo would build path dependencies, such as the packages of this project, incrementally.
+//! The lock file is a copy of this project's lock file. For kube, it is a copy of the lock file of kube's
+//! contender. The profiles of this project's workspace do not apply to the package. Cargo builds path
+//! dependencies, such as the packages of this project, incrementally, but not dependencies from a registry.
+//! Therefore the manifest turns off incremental builds for all dependencies. It also turns off their debug
+//! information.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use anyhow::Context;
 use super::build::Folders;
 use super::contender::Contender;
 
-/// The features of kube that correspond to the default features of this project's crates. The table "Cargo
-/// features" of `docs/migrating-from-kube.md` lists what these crates always contain. HTTP/2 and Protobuf
-/// have no counterpart in kube.
+/// The features of kube whose functions this project's crates have by default. The table "Cargo features" in
+/// `docs/migrating-from-kube.md` shows which features of kube are always available in these crates. These
+/// crates also have HTTP/2 and Protobuf. No feature of kube corresponds to HTTP/2 or to Protobuf.
 const KUBE_FEATURES: [&str; 9] =
     ["admission", "client", "derive", "gzip", "jsonpatch", "oidc", "proxy", "runtime", "unstable-runtime"];
 
@@ -104,7 +105,9 @@ mod tests {
         list.split(',').map(|item| item.trim().trim_matches('"')).collect()
     }
 
-    /// The lock file of the contender must contain the dependencies of the features.
+    /// A generated package for kube uses a copy of the contender's lock file. Therefore this lock file must
+    /// contain the dependencies of all features in [`KUBE_FEATURES`]. Cargo adds these dependencies only if
+    /// the contender's manifest has the features.
     #[test]
     fn the_manifest_of_the_contender_has_the_features_of_the_build_rows() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kube/contender/Cargo.toml");

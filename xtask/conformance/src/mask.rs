@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-/// The keys whose values differ in each run, anywhere in a body.
+/// The keys whose values differ in each run. The values of these keys are masked at any depth of a body.
 const VOLATILE_KEYS: [&str; 17] = [
     "username",
     "uid",
@@ -107,8 +107,9 @@ pub(crate) fn mask_texts(value: &mut Value) {
     }
 }
 
-/// Sorts the entries of each `managedFields` by manager, operation and subresource. The API server sorts the entries by
-/// time, but it depends on chance whether two entries have the same time.
+/// Sorts the entries of each `managedFields` by manager, operation and subresource. The API server sorts the
+/// entries by time. Two entries may have the same time by chance, so the server's order can differ in each
+/// run.
 fn sort_managed_fields(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -46,7 +46,7 @@ async fn run_concurrently(servers: &Servers, cases: Vec<(usize, Case)>) -> anyho
     let outcomes = cases.into_iter().map(|(index, case)| async move {
         let namespace = match &case {
             Case::Scenario(_) => format!("conformance-{index}"),
-            // Mutations store nothing.
+            // A mutation is a dry run, which stores no object. So all mutations can share one namespace.
             Case::Mutation(_) => SHARED_NAMESPACE.to_owned(),
         };
         let name = case.name().to_owned();

@@ -19,7 +19,8 @@ use tokio::time::Instant;
 use crate::endpoint::{Call, Endpoint};
 use crate::observation::{CaseResult, Response, UnexpectedResponse};
 
-/// The maximum time until a response has the values of `until`.
+/// The time limit of a step with `until`. Such a step repeats its request until the response has the given
+/// values.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The pause between two requests of a step with `until`.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_replaced_before_its_prefix() {
+    fn a_name_gets_its_own_value_and_not_that_of_its_prefix() {
         let values = [("RV", "1"), ("RV2", "2"), ("NS", "n")];
         let values = values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         assert_eq!(insert_values("$NS/$RV2/$RV/$OTHER", &values), "n/2/1/$OTHER");
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_must_be_stated_and_have_the_stated_status() {
+    fn the_field_refused_of_a_step_must_match_the_response() {
         assert_eq!(problems(json!({}), 200), [""; 0]);
         assert_eq!(problems(json!({}), 422), ["refused, but the step has no `refused`"]);
         assert_eq!(problems(json!({"refused": 422}), 422), [""; 0]);

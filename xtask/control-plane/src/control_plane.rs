@@ -90,8 +90,8 @@ impl Cluster {
         self.authority.issue_client_certificate(user, group)
     }
 
-    /// Creates a client certificate with the name that the API servers have as clients of the kubelets. The kubelets
-    /// refuse clients with other names.
+    /// Creates a client certificate for requests to the kubelets. Its name is the name that the API servers
+    /// use for such requests. The kubelets refuse clients with other names.
     ///
     /// # Errors
     /// When no key can be generated or the certificate cannot be signed.
@@ -217,7 +217,8 @@ impl Cluster {
         &self.monitor.logs
     }
 
-    /// The PATH for commands: the folder with the cluster's kubectl, if there is one, before the PATH of this process.
+    /// The value of `PATH` for commands. If the cluster has a kubectl, the folder of this kubectl comes
+    /// first. The `PATH` of this process follows.
     pub fn command_path(&self) -> OsString {
         let ours = std::env::var_os("PATH").unwrap_or_default();
         let folders = self.kubectl.iter().cloned().chain(std::env::split_paths(&ours));

@@ -86,8 +86,9 @@ pub(super) fn api_server(
         flag("etcd-servers", format!("http://127.0.0.1:{etcd}")),
         flag("secure-port", port),
         flag("bind-address", "127.0.0.1"),
-        // The endpoint of the `kubernetes` Service must not be a loopback address, and the machine may have no other
-        // address. This address is in a range that is reserved for documentation (RFC 5737).
+        // The advertised address is the endpoint of the `kubernetes` Service. It must not be a loopback
+        // address, and the machine may have no other address. Therefore the advertised address is from a
+        // range that is reserved for documentation (RFC 5737).
         flag("advertise-address", format!("192.0.2.{}", index + 1)),
         flag("cert-dir", files.path_string(&format!("api-server-{index}"))),
         flag("tls-cert-file", files.path_string("server.crt")),

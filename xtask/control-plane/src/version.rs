@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn every_go_module_pins_its_version() {
+    fn the_go_module_of_each_version_pins_this_kubernetes_version() {
         for known in KNOWN_VERSIONS {
             assert!(
                 known.go_mod.contains(&format!("require k8s.io/kubernetes v{}\n", known.number)),

@@ -28,7 +28,7 @@ const FIELD_MANAGER: &str = "site-controller";
 /// The label of each page's config map. Its value is the name of the site.
 const SITE_LABEL: &str = "demo.example.com/site";
 /// The time limit for the CRD to become established.
-const ESTABLISHED_LIMIT: Duration = Duration::from_secs(10);
+const ESTABLISHMENT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A site that consists of pages.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,7 +61,7 @@ pub(super) async fn install_crd(client: &Client) -> anyhow::Result<()> {
     let definition = Site::crd();
     let name = definition.name_any();
     definitions.create(&PostParams::default(), &definition).await.context("cannot create the CRD")?;
-    await_condition_within(definitions, &name, conditions::is_crd_established(), ESTABLISHED_LIMIT)
+    await_condition_within(definitions, &name, conditions::is_crd_established(), ESTABLISHMENT_LIMIT)
         .await
         .map(drop)
         .context("cannot wait for the CRD to be established")

@@ -101,7 +101,7 @@ impl Env {
     /// Waits until pods can be created. A server with controllers rejects pods until the namespace has its default
     /// service account.
     pub(crate) async fn wait_until_pods_can_be_created(&self) -> Outcome {
-        if self.inner.server.unmet_reason(super::case::Need::Pods).is_some() {
+        if self.inner.server.unmet_need_reason(super::case::Need::Pods).is_some() {
             return Ok(());
         }
         let accounts: Api<ServiceAccount> = self.api();

@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(240);
 pub(crate) async fn wait_until_deleted(server: &Server, id: &str) -> anyhow::Result<()> {
     let client = server.client("default")?;
     // Without the namespace controller, namespaces and their contents remain: ignore them.
-    let ignore_namespaces = server.unmet_reason(Need::Controllers).is_some();
+    let ignore_namespaces = server.unmet_need_reason(Need::Controllers).is_some();
     let end = Instant::now() + TIMEOUT;
     loop {
         let mut found = find_leftovers(&client, id).await?;

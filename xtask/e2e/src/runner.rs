@@ -106,7 +106,7 @@ impl RunState<'_> {
     /// Runs or skips a case, and records the result.
     async fn run_case(&self, n: usize, selected: SelectedCase) {
         let SelectedCase { name, case } = selected;
-        let missing = case.needs.iter().find_map(|need| self.server.unmet_reason(*need));
+        let missing = case.needs.iter().find_map(|need| self.server.unmet_need_reason(*need));
         let result = match missing {
             Some(reason) => CaseResult::Skipped(reason.to_owned()),
             None if *self.stop.borrow() => CaseResult::Skipped("the run was interrupted".to_owned()),
@@ -172,8 +172,8 @@ async fn clean_up(env: &Env) -> anyhow::Result<()> {
         first = first.and(deletion.await);
     }
     let namespaces: Api<Namespace> = Api::all(env.client());
-    // Retry: after a case deletes a webhook, the API server calls the webhook until the server's cache of webhook
-    // configurations is up to date.
+    // Retry: the API server still calls a webhook that the case has deleted, until the server's cache of
+    // webhook configurations is up to date.
     let deleted = eventually("the namespace of the case is deleted", DELETION_TIMEOUT, async || {
         match namespaces.delete(env.namespace(), &DeleteParams::background()).await {
             Err(error) if !error.is_not_found() => Err(error.into()),

@@ -99,7 +99,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Connects to the cluster of a kubeconfig file, or of `KUBECONFIG` if `None`.
+    /// Connects to the cluster of the file `kubeconfig`. If `kubeconfig` is `None`, uses the files that the
+    /// environment variable `KUBECONFIG` lists.
     ///
     /// # Errors
     /// When the kubeconfig cannot be used, or the server does not respond.
@@ -187,7 +188,8 @@ impl Server {
         Ok(info.context("cannot get the version of the server")?.git_version)
     }
 
-    /// Sets the executables of the examples, with the example's name as the key, or the reason why they are missing.
+    /// Sets the executables of the examples. `examples` maps the name of each example to the path of its
+    /// executable. If the executables are missing, `examples` is the reason.
     pub(crate) fn set_examples(&mut self, examples: Result<BTreeMap<String, PathBuf>, String>) {
         self.examples = examples;
     }
@@ -223,7 +225,7 @@ impl Server {
     }
 
     /// The reason why the server does not meet a need; `None` if the server meets the need.
-    pub(crate) fn unmet_reason(&self, need: Need) -> Option<&str> {
+    pub(crate) fn unmet_need_reason(&self, need: Need) -> Option<&str> {
         match need {
             Need::Examples => self.examples.as_ref().err().map(String::as_str),
             Need::Go => (!*HAS_GO).then_some("there is no `go` on the PATH"),
@@ -238,7 +240,7 @@ impl Server {
         &self.config
     }
 
-    /// A bearer token of the administrator. Needs [`Token`](Need::Token).
+    /// A bearer token of the administrator; `None` if the server does not meet [`Need::Token`].
     pub(crate) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
@@ -323,7 +325,8 @@ impl Server {
     }
 }
 
-/// Reads the configuration from a kubeconfig file, or from the file of `KUBECONFIG` if `None`.
+/// Reads the configuration from the kubeconfig file `path`. If `path` is `None`, reads the files that
+/// `KUBECONFIG` lists, or `~/.kube/config` if `KUBECONFIG` is not set.
 async fn read_config(path: Option<&Path>) -> anyhow::Result<Config> {
     let kubeconfig = match path {
         Some(path) => Kubeconfig::read_from(path)?,

@@ -101,7 +101,7 @@ impl WebhookServer {
         self.lock().get_mut(path).map(|hook| std::mem::take(&mut hook.calls)).unwrap_or_default()
     }
 
-    /// Removes the reviews that all paths have received.
+    /// Removes the received reviews of every path.
     pub(crate) fn forget_calls(&self) {
         self.lock().values_mut().for_each(|hook| hook.calls.clear());
     }

@@ -1,6 +1,6 @@
-//! The containers of kube-sim's pods. A command in a container runs on this machine. Without a terminal, exec, attach and
-//! logs behave in the same way on the real control plane. The real control plane has a stand-in for the kubelet:
-//! `xtask/control-plane/go/kubelet`.
+//! The containers of kube-sim's pods. A command in a container runs on this machine. The real control plane
+//! has a stand-in for the kubelet: `xtask/control-plane/go/kubelet`. The stand-in handles exec, attach and
+//! logs in the same way as this module, except that exec and attach with a terminal behave differently.
 
 use std::io::ErrorKind;
 use std::process::Stdio;

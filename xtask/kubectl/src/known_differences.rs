@@ -44,7 +44,8 @@ impl KnownDifferences {
         self.0.get(command).map(String::as_str)
     }
 
-    /// The known commands that are not in `different`. The entries of these commands must be removed.
+    /// The commands whose entries must be removed, because the results of these commands no longer differ.
+    /// `different` contains all commands whose results differ.
     pub(crate) fn obsolete_commands<'a>(
         &'a self,
         different: &'a BTreeSet<String>,

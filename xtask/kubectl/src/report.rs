@@ -19,7 +19,7 @@ pub(crate) struct Report<'a> {
     commands: usize,
     /// The number of differences.
     differences: usize,
-    /// The number of differences that are not known.
+    /// The number of unknown differences: the command is not in `data/known.yaml`.
     unknown: usize,
     /// The names of all commands whose results differ, in the form of `data/known.yaml`.
     names: BTreeSet<String>,

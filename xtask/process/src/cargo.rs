@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn removes_the_variables_that_cargo_sets_for_its_child() {
+    fn the_command_removes_the_variables_that_cargo_sets_for_its_child() {
         // `cargo test` started this process.
         assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
         assert!(variables_from_cargo().contains(&"CARGO_PKG_NAME".into()));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The minimum time between a line and a following line with a count.
+/// The minimum time from a line with a step or a count to the next line with a count.
 const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The progress output of a task. Dropping this value clears the terminal's line.

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// The prefix of the final name of a folder. A sweep ignores a name that begins neither with this prefix nor with
-/// [`NEW_PREFIX`].
+/// The prefix of the final name of a folder. A sweep removes only folders whose names begin with this prefix
+/// or with [`NEW_PREFIX`].
 const PREFIX: &str = "kube-xtask-";
 /// The prefix of the name of a folder that is not yet locked.
 const NEW_PREFIX: &str = ".kube-xtask-new-";

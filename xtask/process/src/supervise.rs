@@ -243,7 +243,7 @@ fn parent_in_stat(stat: &str) -> Option<u32> {
 mod tests {
     #[cfg(target_os = "linux")]
     #[test]
-    fn finds_the_parent_after_a_name_with_parentheses() {
+    fn the_parent_is_found_if_the_process_name_contains_parentheses() {
         assert_eq!(super::parent_in_stat("12 (a) b (c)) S 34 12 12 0"), Some(34));
         assert_eq!(super::parent_in_stat("12 (a"), None);
         let own = std::fs::read_to_string("/proc/self/stat").unwrap();

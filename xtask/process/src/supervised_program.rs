@@ -14,7 +14,8 @@ use tokio::sync::watch;
 
 use super::launch::LaunchOptions;
 
-/// The time after the program's grace period at which a dropped handle kills the supervisor (SIGKILL).
+/// The time for which a dropped handle waits for the end of the supervisor, after the program's grace period.
+/// If the supervisor still runs at the end of this time, the handle kills the supervisor (SIGKILL).
 const SUPERVISOR_GRACE: Duration = Duration::from_secs(10);
 
 /// The exit status of a program that has ended.
@@ -54,7 +55,8 @@ struct SharedState {
 
 /// Locks a mutex, even if a thread panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic cannot leave a value of this module half-written: one assignment writes the value.
+    // In this module, each write to a locked value is a single assignment. Therefore a panic cannot leave the
+    // value half-written.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

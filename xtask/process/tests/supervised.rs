@@ -25,7 +25,7 @@ fn launch_options(sandbox: &Sandbox, program: &str, args: &[&str]) -> LaunchOpti
         .supervisor(PROGRAM)
 }
 
-/// A launch of a shell script.
+/// The launch options of the shell script `text`.
 fn script_launch_options(sandbox: &Sandbox, text: &str) -> LaunchOptions {
     launch_options(sandbox, "sh", &["-c", text])
 }

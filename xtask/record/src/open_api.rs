@@ -46,9 +46,10 @@ fn collect_descriptions(schema: &Value, pointer: &str, found: &mut BTreeSet<(Str
     }
 }
 
-/// The text of `paths.txt`, from the document `/openapi/v2`. The shared parameters and the often repeated parameters
-/// come first, and then the paths. An operation names the parameters that have a line, and contains all other
-/// parameters.
+/// The text of `paths.txt`, from the document `/openapi/v2`. The first lines are parameters: each shared
+/// parameter and each often repeated parameter has a line with its name and definition. The other lines are
+/// the paths with their operations. For a parameter that has a line, a path contains only the name of this
+/// line. A path contains the whole definition of every other parameter.
 ///
 /// # Errors
 /// When the document has no paths.
@@ -92,7 +93,7 @@ fn path_item_values(item: &Value) -> impl Iterator<Item = &Value> {
     item.as_object().into_iter().flat_map(Map::values)
 }
 
-/// The parameters of an operation, or of a list of parameters.
+/// The parameters in `operation`, which is an operation or a list of parameters.
 fn parameters_of(operation: &Value) -> impl Iterator<Item = &Value> {
     operation.as_array().or_else(|| operation["parameters"].as_array()).into_iter().flatten()
 }
@@ -101,7 +102,7 @@ fn is_inline(parameter: &Value) -> bool {
     parameter.get("$ref").is_none()
 }
 
-/// The name of the line that contains a parameter; `None` if the parameter has no line of its own.
+/// The name of the line of `paths.txt` that defines a parameter; `None` if no line defines this parameter.
 fn line_name_of(parameter: &Value, lines: &BTreeMap<String, &Value>) -> Option<String> {
     if let Some(reference) = parameter["$ref"].as_str() {
         return reference.rsplit('/').next().map(ToOwned::to_owned);

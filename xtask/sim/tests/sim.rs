@@ -16,12 +16,12 @@ use rustix::process::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-sim");
 
-/// Runs `sim` with these arguments to its end; returns the exit code and the output.
+/// Runs `sim` with these arguments, and waits until it exits. Returns the exit code and the output.
 fn run_sim(sandbox: &Sandbox, args: &[&str]) -> (Option<i32>, String) {
     wait_for_exit(sandbox.program_command(args).spawn().unwrap())
 }
 
-/// Reads the lines that `sim` prints at its start if it has no COMMAND, up to the line with `Ctrl-C`.
+/// Reads the first lines that a `sim` without COMMAND prints. Stops after the line with `Ctrl-C`.
 fn read_start_lines(child: &mut Child) -> Vec<String> {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut lines = Vec::new();
@@ -46,7 +46,7 @@ fn has_kubectl(sandbox: &Sandbox) -> bool {
 }
 
 #[test]
-fn returns_the_exit_code_of_the_command() {
+fn sim_returns_the_exit_code_of_the_command() {
     let sandbox = Sandbox::new();
     assert_eq!(run_sim(&sandbox, &["--", "sh", "-c", "exit 7"]).0, Some(7));
     assert_eq!(run_sim(&sandbox, &["--", "true"]).0, Some(0));

@@ -106,8 +106,9 @@ impl Step {
                 client.into_iter().chain(runtime).chain(sim).map(invocation).collect()
             }
             Self::Test => {
-                // The tests of the examples run the example programs, but `cargo test` builds examples only as test
-                // harnesses. Therefore build the example programs first. `--bins` is for CI, which runs xtask programs.
+                // The tests of the examples run the example programs, but `cargo test` with `targets` does
+                // not build these programs. Therefore build them first. `cargo build` also has `--bins`,
+                // because CI runs xtask programs.
                 let targets = ["--lib", "--bins", "--tests"];
                 vec![
                     Invocation::new(&["build", "--workspace", "--bins", "--examples"]),

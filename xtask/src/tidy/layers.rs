@@ -28,7 +28,7 @@ pub(super) fn entries(table: &'static str, prefix: &str) -> Vec<Entry> {
     lines.filter_map(entry).filter(|(module, _)| !module.starts_with('!')).collect()
 }
 
-/// Whether a path is this module or a descendant of it.
+/// Whether `path` is `module` or a descendant of `module`.
 pub(super) fn is_in_module(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
@@ -50,7 +50,8 @@ mod tests {
             let all = entries(table, "");
             let unknown = |name: &&&str| !all.iter().any(|(layer, _)| contains_layer(&[*name], layer));
             assert_eq!(all.iter().flat_map(|(_, listed)| listed).find(unknown), None, "{folder}");
-            // A layer that may import none of the remaining layers is in no cycle.
+            // Each layer of a cycle may import another layer of the cycle. Therefore, remove each layer that
+            // cannot import another remaining layer. If layers remain at the end, the table has a cycle.
             let may = |(from, listed): &Entry, to: &str| {
                 *from != to && (contains_layer(listed, to) || is_in_module(to, from))
             };

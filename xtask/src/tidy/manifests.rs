@@ -1,6 +1,7 @@
 //! Checks the manifests of the packages: each package inherits its settings and its dependencies from the workspace, and
-//! the changelog has an entry for each published package. No rule forbids renamed dependencies, because a package cannot
-//! rename a dependency that it inherits. `deny.toml` has the rules on licenses and sources of packages.
+//! the changelog has an entry for each published package. A rule against renamed dependencies is not
+//! necessary: a package cannot rename a dependency that it inherits. `deny.toml` has the rules on licenses
+//! and sources of packages.
 
 use super::{Files, finding};
 

@@ -66,8 +66,8 @@ fn absolute_path(mut path: Vec<String>, module: &[String]) -> Option<Vec<String>
     named.then_some(path)
 }
 
-/// If only tests compile the item at the start of `tokens`, returns the number of tokens of the item and its attributes.
-/// Else returns 0.
+/// Returns the number of tokens of the item at the start of `tokens`, including its attributes, if the item
+/// is compiled only for tests. Otherwise returns 0.
 fn test_item_length(tokens: &[TokenTree]) -> usize {
     let text = tokens.get(1).map(ToString::to_string).unwrap_or_default();
     let has = |word| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|other| other == word);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn skips_items_that_only_tests_compile() {
+    fn used_paths_skips_items_that_only_tests_compile() {
         check_used_paths("#[cfg(test)] mod tests { use a::b; } use c::d;", &["c::d"]);
         check_used_paths("#[cfg(all(test, unix))] #[path = \"x\"] pub(crate) mod help; use c::d;", &["c::d"]);
         check_used_paths(

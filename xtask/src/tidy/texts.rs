@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_missing_headers_and_long_files() {
+    fn files_without_a_header_and_long_files_are_rejected() {
         check_text("a.rs", "// A comment.\n#![forbid(x)]\n//! Text.\nfn f() {}", "");
         check_text("a.rs", "#![doc = include_str!(\"../README.md\")]", "");
         check_text("a.rs", "/// Text.\nfn f() {}", "1: opening");

@@ -208,8 +208,8 @@ impl RenewableCredentials {
         self.snapshot_newer_than(used)
     }
 
-    /// Waits until no other renewal runs, and returns the lock. The wait is limited, because a renewal makes no progress
-    /// while its runtime is not polled.
+    /// Waits until no other renewal runs, and returns the lock. The wait has a time limit, because the other
+    /// renewal may be a task of a runtime that runs no tasks: a current-thread runtime outside `block_on`.
     async fn lock_renewal(&self) -> Result<OwnedMutexGuard<()>> {
         let limit =
             FILE_CHECK_TIMEOUT + self.source.as_ref().map_or(Duration::ZERO, CredentialSource::time_limit);

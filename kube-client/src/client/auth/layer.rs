@@ -54,15 +54,19 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
-/// Adds credentials to requests; the service of [`AuthLayer`].
+/// Adds credentials to requests; the service of [`AuthLayer`]. A request with an `Authorization` header is
+/// not changed.
 ///
 /// After a 401, this service renews credentials that can change, once for all requests that used them. If
-/// there are new credentials, it sends the request once more. In the stack that
-/// [`ClientBuilder::try_from`](crate::client::ClientBuilder) builds, the service also reads the certificate
-/// files again after a certificate was rejected in the TLS handshake, once for all requests that used the
-/// rejected certificates. If the certificates have changed, it sends the request once more. If the body of the
-/// rejected request is a stream, the service does none of this. A request with an `Authorization` header is not
-/// changed.
+/// there are new credentials, it sends the request once more.
+///
+/// In the stack that [`ClientBuilder::try_from`](crate::client::ClientBuilder) builds, this service also
+/// handles the rejection of a certificate in the TLS handshake. It then reads the certificate files again,
+/// once for all requests that used the rejected certificates. If the certificates have changed, it sends the
+/// request once more.
+///
+/// If the body of the rejected request is a stream, this service neither renews the credentials nor reads the
+/// files, and does not send the request again.
 #[derive(Clone, Debug)]
 pub struct Auth<S> {
     inner: S,

@@ -77,8 +77,8 @@ enum SecretPlace {
 }
 
 impl Oidc {
-    /// The source and the first header of a user with this auth provider. The source is `None` if there is no refresh
-    /// token.
+    /// Returns the credential source of a user with this auth provider, and the credentials before the first
+    /// refresh. The source is `None` if there is no refresh token.
     pub(super) fn source(
         provider: &AuthProviderConfig,
         config: &Config,
@@ -287,9 +287,12 @@ impl Oidc {
         Ok((status, body))
     }
 
-    /// Fails if `address` has no host, or its scheme is not `https`: a request to the token endpoint contains the client
-    /// secret and the refresh token, and the response of the issuer determines this endpoint. Allows `http` for a
-    /// loopback address, or with [`Config::allow_insecure_auth`]. `what` names the address in the error text.
+    /// Checks an address of the provider: the issuer or the token endpoint. The address must have a host and the
+    /// scheme `https`. The scheme `http` is allowed for a loopback address, or with
+    /// [`Config::allow_insecure_auth`]. `what` names the address in the error text.
+    ///
+    /// The requests to the token endpoint contain the client secret and the refresh token. The issuer must also be
+    /// secure, because its response contains the address of the token endpoint.
     fn check_address(&self, address: &Uri, what: &str) -> Result<()> {
         let is_secure = match address.scheme_str() {
             Some("https") => true,

@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use super::{exec::ExecPlugin, oidc::Oidc, token_file::TokenFile};
 use crate::error::Result;
 
-/// The minimum time between two refreshes that are each caused by a 401, for sources that start a process or send a
-/// request.
-/// Without this pause, a plugin would run for each request while the server rejects the credentials.
+/// The minimum time between two refreshes that are each caused by a 401. Only sources that start a process or
+/// send a request have this pause. Without this pause, a plugin would run for each request while the server
+/// rejects the credentials.
 const REJECTION_PAUSE: Duration = Duration::from_secs(10);
 /// Credentials are refreshed this long before they expire, so that they are still valid when the server checks them.
 /// Credentials with a short validity are refreshed later: see [`refresh_time`].

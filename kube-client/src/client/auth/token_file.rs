@@ -47,8 +47,8 @@ impl TokenFile {
 
     pub(super) async fn read(&self) -> Result<NewCredentials> {
         let read = async {
-            // On a file system that does not respond, the thread stays blocked after the timeout. Further reads must not
-            // block more threads.
+            // If the file system does not respond, the thread that reads the file stays blocked after the
+            // timeout. The thread holds the lock, so that further reads do not block more threads.
             let lock = self.reading.clone().lock_owned().await;
             let path = self.path.clone();
             let read = spawn_blocking(move || {

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn decompresses_members_of_all_sizes_in_pieces_of_all_sizes() {
+    async fn consecutive_gzip_members_are_decompressed_from_pieces_of_different_sizes() {
         // Random bytes do not compress; zeros do.
         let random: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(100_000).collect();
         let members = [b"first".to_vec(), Vec::new(), random, vec![0; 1_000_000], b"last".to_vec()];
@@ -247,17 +247,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn decompresses_each_flush_of_a_watch_before_the_next_flush_arrives() {
+    async fn each_flush_of_a_watch_is_decompressed_before_the_next_flush_arrives() {
         let (server, body) = mpsc::unbounded();
         let mut body = decompressing_body(Body::wrap_stream(body.map(Ok::<_, Error>)));
-        // One member for each event, as in a streaming list.
+        // Each event is a complete gzip member, as in the response of an API server to a streaming list.
         for event in ["one\n", "two\n"] {
             server.unbounded_send(compress(event.as_bytes())).unwrap();
             let frame = body.frame().now_or_never().unwrap().unwrap().unwrap();
             assert_eq!(frame.into_data().unwrap(), event);
             assert!(body.frame().now_or_never().is_none());
         }
-        // One member for both events, with a flush after each. An event is larger than a chunk.
+        // Both events are in one gzip member. The encoder is flushed after each event. An event is larger
+        // than a chunk of the decompressed body.
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let event = "x".repeat(300_000);
         for _ in 0..2 {

@@ -46,7 +46,7 @@ async fn presents_the_client_certificate_and_verifies_the_server_name() {
 }
 
 #[tokio::test]
-async fn adds_credentials_and_headers_and_renews_a_rejected_token() {
+async fn a_composed_client_adds_credentials_and_headers_and_renews_a_rejected_token() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     std::fs::write(&path, "one").unwrap();

@@ -111,7 +111,7 @@ async fn closes_idle_connections_when_the_client_is_dropped() {
 }
 
 #[tokio::test]
-async fn reuses_the_connection_of_an_unread_response_without_body() {
+async fn a_connection_is_reused_after_an_unread_response_without_body() {
     let server = start_fixed_response_server(usize::MAX, b"HTTP/1.1 204 No Content\r\n\r\n").await;
     let client = Client::try_from(server.config).unwrap();
     for _ in 0..3 {
@@ -312,7 +312,7 @@ async fn closes_an_idle_connection_beyond_the_maximum_age() {
 }
 
 #[test]
-fn closes_idle_connections_while_the_first_runtime_of_the_client_is_not_polled() {
+fn the_client_closes_idle_connections_while_its_first_runtime_runs_no_task() {
     let server_runtime = multi_thread_runtime();
     let mut server = server_runtime.block_on(start_fixed_response_server(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));

@@ -158,7 +158,7 @@ async fn a_socks5_proxy_receives_the_host_name_of_the_server() {
 }
 
 #[tokio::test]
-async fn connects_through_a_socks5_proxy() {
+async fn a_client_connects_through_a_socks5_proxy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = listener.local_addr().unwrap();
     let server = Server::http(|_| async { super::server::version_response() }).await;

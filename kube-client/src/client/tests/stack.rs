@@ -444,7 +444,7 @@ fn rejects_userinfo_in_the_cluster_address_without_showing_it() {
 }
 
 #[test]
-fn rejects_credentials_over_plain_http_except_to_loopback() {
+fn a_client_rejects_credentials_over_plain_http_except_to_loopback() {
     let client = |url: &str, change: fn(&mut Config)| {
         let mut config = Config::new(url.parse().unwrap());
         config.auth_info.token = Some("t0ken".to_owned().into());

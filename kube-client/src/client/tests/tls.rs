@@ -119,7 +119,7 @@ async fn an_error_tells_whether_a_certificate_is_untrusted_or_expired_or_not_yet
 }
 
 #[tokio::test]
-async fn presents_a_client_certificate_and_explains_a_missing_or_rejected_one() {
+async fn a_client_presents_its_certificate_and_an_error_explains_a_missing_or_rejected_one() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
     let mut config = server.config(&authority);
@@ -139,7 +139,7 @@ async fn presents_a_client_certificate_and_explains_a_missing_or_rejected_one() 
 }
 
 #[tokio::test]
-async fn rejects_the_key_of_another_certificate_when_the_client_is_built() {
+async fn a_client_is_not_built_with_the_key_of_another_certificate() {
     let authority = Authority::new("ca");
     let (one, two) = (authority.issue(&["one"], |_| {}), authority.issue(&["two"], |_| {}));
     let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
@@ -167,7 +167,7 @@ async fn reads_sec1_pkcs8_and_pkcs1_keys() {
 }
 
 #[tokio::test]
-async fn explains_a_plain_http_server_behind_an_https_address() {
+async fn an_error_tells_that_a_plain_http_server_does_not_speak_tls() {
     let server = Server::http(|_| async { super::server::version_response() }).await;
     assert_transport_error(
         request_version(server.config(&Authority::new("ca"))).await,
@@ -244,7 +244,8 @@ async fn a_changed_ca_file_is_used_after_ten_seconds_or_after_a_rejected_certifi
         let client = Client::try_from(config.clone()).unwrap();
         client.apiserver_version().await.unwrap();
 
-        // The file has changed. The client keeps the open connection until the next check of the file.
+        // The server and the file change to the authority `second`. The client keeps the open connection until
+        // the next check of the file.
         server.rotate_certificates(&leaf(&second), None);
         std::fs::write(&path, second.pem()).unwrap();
         client.apiserver_version().await.unwrap();
@@ -254,8 +255,9 @@ async fn a_changed_ca_file_is_used_after_ten_seconds_or_after_a_rejected_certifi
         client.apiserver_version().await.unwrap();
         assert_eq!(server.accepted.load(SeqCst), 2);
 
-        // The server returns to the authority `first`. The requests of a client without an open connection fail until the
-        // file contains the certificate of `first` again.
+        // The server changes back to the authority `first`. The file still contains the certificate of
+        // `second`. The new client has no open connection. Its requests fail until the file contains the
+        // certificate of `first` again.
         config.pool_idle_timeout = Some(Duration::ZERO);
         let client = Client::try_from(config).unwrap();
         server.rotate_certificates(&leaf(&first), None);

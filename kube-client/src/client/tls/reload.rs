@@ -70,8 +70,8 @@ impl CertificateFiles {
     /// If a file cannot be used. The error describes the first unusable file. If the file of the authorities
     /// cannot be used, the client certificate and its key are still reloaded.
     pub(crate) fn reload(&self) -> (bool, Result<(), BoxError>) {
-        // A caller stops waiting for a slow file system, while this thread stays blocked. Further calls must not block
-        // more threads.
+        // A slow file system can block this thread for a long time. The caller stops waiting after a timeout,
+        // and later calls this function on another thread. This other thread must not be blocked too.
         let mut current_certificates = match self.current_certificates.try_lock() {
             Ok(current_certificates) => current_certificates,
             Err(std::sync::TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
@@ -157,7 +157,7 @@ mod tests {
     use rustls::{AlertDescription, CertificateError};
 
     #[test]
-    fn finds_a_rejected_certificate_behind_wrappers() {
+    fn a_rejected_certificate_is_recognized_in_wrapped_errors() {
         let transport = |source: BoxError| Error::Transport {
             kind: TransportKind::Tls,
             what: String::new(),

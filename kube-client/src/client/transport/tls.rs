@@ -52,7 +52,8 @@ impl TlsSettings {
         Self { http1: http1_only(config), both, server_name, explain }
     }
 
-    /// A copy with an empty session cache: a resumed session would keep the certificates of its first handshake.
+    /// A copy with an empty TLS session cache, for use after the certificates have changed. A connection that
+    /// resumes a session keeps the certificates of the first handshake of this session.
     pub(super) fn without_sessions(&self) -> Self {
         let fresh = |config: &ClientConfig| {
             let mut config = config.clone();

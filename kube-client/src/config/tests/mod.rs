@@ -254,7 +254,8 @@ contexts: [{name: c, context: {cluster: k, user: u}}]
     assert!(config.disable_compression);
     let message = error_chain(&Kubeconfig::from_yaml("clusters: [{name: a, <<: s3cr3t}]").unwrap_err());
     assert!(message.contains("merging") && !message.contains("s3cr3t"), "{message}");
-    // The position in the expanded document is not the position in the file.
+    // The error contains no position. A position would refer to the document with expanded merge keys, which
+    // differs from the file.
     let text = "clusters:\n- name: k\n  cluster: {<<: {server: 'https://x'}, disable-compression: s3cr3t}";
     let message = error_chain(&Kubeconfig::from_yaml(text).unwrap_err());
     assert!(message.contains("clusters[0].cluster: invalid type"), "{message}");
@@ -297,7 +298,7 @@ apiVersion: v1
 }
 
 #[test]
-fn malformed_text_is_an_error_without_secrets() {
+fn the_error_for_malformed_text_contains_no_secrets() {
     for (text, part) in [
         ("users: [{name: u, user: s3cr3t}]", "users"),
         ("users: [{name: u, user: {token: 5}}]", "must be a string"),

@@ -52,7 +52,7 @@ fn editing_keeps_unknown_keys_and_relative_paths() {
 }
 
 #[test]
-fn write_to_makes_paths_relative_and_keeps_their_meaning() {
+fn paths_below_the_folder_of_a_written_file_become_relative_and_keep_their_meaning() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
     fs::write(&path, KUBECONFIG_TEXT).unwrap();

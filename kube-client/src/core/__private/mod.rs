@@ -43,8 +43,8 @@ pub fn metadata_with_name(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-/// The names of the common fields: the top-level fields of an object, except the spec. A spec with `#[kube(no_spec)]` must
-/// not have fields with these names.
+/// The names of the common fields: the top-level fields of an object, except the spec. With
+/// `#[kube(no_spec)]`, the fields of the spec are also top-level fields. They must not have these names.
 const COMMON_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
 /// The types that the expressions of `#[x_kube(merge_strategy = ..)]` can use without an import.

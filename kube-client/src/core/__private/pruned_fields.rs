@@ -30,7 +30,7 @@ enum Step {
     Entry,
 }
 
-/// Reports the nodes of `schema` at which `K` preserves fields that the schema does not have.
+/// Reports the nodes of `schema` at which `K` preserves unknown fields, but the API server prunes them.
 pub(super) fn report_pruned_fields<K: Serialize + DeserializeOwned>(
     definition: &Definition,
     schema: &JSONSchemaProps,
@@ -107,7 +107,8 @@ fn sample_objects(node: &JSONSchemaProps) -> Vec<Map<String, Value>> {
     all
 }
 
-/// A small value of `node` that contains `leaf` at the path `steps`; `None` if the schema does not have this path.
+/// Builds a small value for the schema `node`, with `leaf` at the path `steps`. Returns `None` if the schema
+/// does not have this path.
 fn place_leaf(node: &JSONSchemaProps, steps: &[Step], leaf: Value) -> Option<Value> {
     let Some((step, rest)) = steps.split_first() else { return Some(leaf) };
     Some(match step {

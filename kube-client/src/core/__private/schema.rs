@@ -45,8 +45,8 @@ fn nullable_schema(schema: Schema) -> Value {
     }
 }
 
-/// A pointer to the function `JsonSchema::json_schema` of a type. If [`crd_with_schema`] had a type parameter instead of a
-/// parameter of this type, the compiler would generate more code for each kind.
+/// A pointer to the function `JsonSchema::json_schema` of a type. [`crd_with_schema`] takes this pointer and
+/// is not generic, because the compiler would generate more code for each kind from a generic function.
 type SchemaFunction = fn(&mut SchemaGenerator) -> Schema;
 
 /// Calls `generate`, and adds `$defs` to the schema: the schemas of the types that the schema refers to. Then applies the

@@ -72,7 +72,7 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).min(u64::from(u32::MAX))
 }
 
-/// Returns `Err`: the error for invalid parameters, with `message`.
+/// Returns the error for invalid parameters, with the text `message`. The result is always `Err`.
 fn validation_error<T>(message: &str) -> Result<T, Error> {
     Err(Error::Validation(message.to_owned()))
 }

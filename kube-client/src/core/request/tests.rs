@@ -249,7 +249,7 @@ fn restart_cordon_and_uncordon_send_merge_patches() {
 }
 
 #[test]
-fn in_namespace_changes_the_namespace_in_the_path() {
+fn the_namespace_in_the_path_can_be_set_and_removed() {
     let path = |request: Request| request.url_path;
     let deployments = Request::new("/apis/apps/v1/namespaces/ns/deployments");
     assert_eq!(

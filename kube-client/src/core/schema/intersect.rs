@@ -118,9 +118,10 @@ fn add_to_all_of(node: &mut JsonObject, second: Value) {
     }
 }
 
-/// Returns the list of enum variants that a description contains; `None` if it contains no list. If the description of
-/// the second schema contains such a list, `merge_keyword` appends the list to the description of the first schema, and
-/// drops the rest of the second description.
+/// Returns the list of enum variants in a description; `None` if the description contains no such list.
+///
+/// When `merge_keyword` merges the descriptions of two schemas, it takes only this list from the second
+/// description: it appends the list to the first description, and drops the rest.
 fn variant_list(description: &str) -> Option<&str> {
     if description.starts_with("- ") {
         return Some(description);

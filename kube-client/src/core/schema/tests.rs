@@ -352,7 +352,7 @@ fn a_flattened_value_preserves_unknown_fields() {
 }
 
 #[test]
-fn values_of_any_type_and_optional_int_or_strings_are_nullable() {
+fn schemas_of_any_value_and_of_an_optional_int_or_string_are_nullable() {
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema matters")]
     struct Spec {

@@ -29,8 +29,10 @@ const VALUE_VALIDATIONS: &[&str] = &[
     "enum",
 ];
 
-/// Returns the value validations of `variant` that `whole` lacks. `whole` is the schema outside of `oneOf`, `anyOf` or
-/// `not`: the union of the variants, or the node with the keyword `not`. Returns an empty object if `whole` has no `type`.
+/// Returns the value validations of `variant` that `whole` lacks, or has with another value. `variant` is a
+/// subschema of `oneOf`, `anyOf` or `not`. `whole` is the schema outside of this keyword. For `oneOf` and
+/// `anyOf`, `whole` is the union of all variants. For `not`, `whole` is the node that has the keyword.
+/// Returns an empty object if `whole` has no `type`.
 pub(super) fn value_validations_missing_in(
     rewriter: &mut Rewriter,
     variant: &JsonObject,

@@ -1,4 +1,5 @@
-//! Builds, parses and formats label selectors, and matches them against labels without a request.
+//! Builds, parses and formats label selectors, and matches them against labels without a request to the API
+//! server.
 
 mod parse;
 
@@ -94,7 +95,7 @@ impl fmt::Display for Expression {
             Self::NotEqual(key, value) => write!(f, "{key}!={value}"),
             Self::Exists(key) => f.write_str(key),
             Self::DoesNotExist(key) => write!(f, "!{key}"),
-            // No label is both present and absent, so the server selects no object either.
+            // This text selects no object on the server, because a label cannot be both present and absent.
             Self::Invalid => f.write_str("invalid,!invalid"),
         }
     }

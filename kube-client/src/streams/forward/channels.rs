@@ -19,11 +19,12 @@ use crate::{
     },
 };
 
-/// The reason that `shutdown` of a stream fails: this protocol cannot end one direction of a connection.
+/// The error text of `shutdown` for a stream. It explains that `v4.channel.k8s.io` cannot end one direction
+/// of a connection.
 pub(super) const UNCLOSABLE_REASON: &str = "v4.channel.k8s.io, the protocol of servers before Kubernetes 1.30, cannot end one direction of a connection; \
      drop the stream to end both";
 
-/// A port of the request. Passes the bytes and the error of the port to the program.
+/// A port in a port-forward request. Passes the bytes and the error of the port to the program.
 struct Port {
     number: u16,
     to_program: Sender,

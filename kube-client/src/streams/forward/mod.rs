@@ -100,13 +100,15 @@ struct Endpoint {
     port: u16,
     to_program: Sender,
     from_program: Receiver,
-    /// If this is the first connection to a port of the request: passes the connection's error to the program.
+    /// Passes the connection's error to the program. `Some` only for the first connection to each port of the
+    /// request.
     error: Option<oneshot::Sender<String>>,
 }
 
 impl Endpoint {
-    /// A stream and its endpoint. Each message from the program begins with `header_bytes` zero bytes. `unclosable` is the
-    /// reason that the program cannot end its direction, or `None` if the program can end its direction.
+    /// A stream and its endpoint. Each message from the program begins with `header_bytes` zero bytes. With
+    /// some protocols, the program cannot close the write side of the stream. `unclosable` is then the error
+    /// text for an attempt to close it. `unclosable` is `None` if the program can close the write side.
     fn new(port: u16, header_bytes: usize, unclosable: Option<&'static str>) -> (ForwardedStream, Self) {
         let (to_program, output) = inbound_buffer(BUFFER_BYTES);
         let (input, from_program) = outbound_buffer(BUFFER_BYTES, header_bytes, unclosable);

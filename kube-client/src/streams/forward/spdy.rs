@@ -231,7 +231,8 @@ impl SynStreamEncoder {
             payload.reserve(64);
             self.0.compress_vec(&block[read..], &mut payload, FlushCompress::Sync)?;
         }
-        // The flush is complete when it leaves room in the output.
+        // If `payload` has unused capacity after a flush, the flush is complete. If `payload` is full, compressed
+        // bytes may remain, so the loop flushes again.
         while payload.len() == payload.capacity() {
             payload.reserve(64);
             if self.0.compress_vec(&[], &mut payload, FlushCompress::Sync)? == Status::BufError {

@@ -120,7 +120,7 @@ async fn read_text(stream: &mut ForwardedStream) -> String {
 }
 
 #[tokio::test]
-async fn connections_share_a_tunnel_and_end_their_directions_independently() {
+async fn connections_share_a_tunnel_and_each_direction_ends_independently() {
     let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = TunnelServer::new(socket);
         // At the end of a connection's input, sends back the port of the connection and the input.
@@ -172,7 +172,7 @@ async fn connections_share_a_tunnel_and_end_their_directions_independently() {
 }
 
 #[tokio::test]
-async fn the_pod_may_end_its_direction_first() {
+async fn the_client_can_still_send_after_the_pod_has_stopped_sending() {
     let (pods, server) = serve_websocket(TUNNEL_PROTOCOL, |socket| async move {
         let mut tunnel = TunnelServer::new(socket);
         let (error, data, _) = tunnel.accept_connection().await;

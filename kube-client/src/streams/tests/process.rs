@@ -64,7 +64,7 @@ async fn v5_carries_the_requested_streams_and_closes_the_input() {
 async fn join_returns_the_result_that_was_not_taken() {
     for (status, code) in [(SUCCESS, None), (EXIT_7, Some(7))] {
         let (pods, _server) = serve_websocket("v5.channel.k8s.io", move |mut socket| async move {
-            // The buffers cannot hold these messages: `join` discards them.
+            // The messages are too large for the buffer of stdout, so `join` must discard them.
             for _ in 0..40 {
                 socket.send([vec![1], vec![b'x'; 32 << 10]].concat()).await;
             }
@@ -77,7 +77,7 @@ async fn join_returns_the_result_that_was_not_taken() {
 }
 
 #[tokio::test]
-async fn v4_cannot_close_the_input() {
+async fn the_v4_protocol_cannot_close_stdin() {
     let (pods, _server) = serve_websocket("v4.channel.k8s.io", |mut socket| async move {
         assert_eq!(socket.next().await.unwrap(), &b"\0x"[..]);
         socket.finish(SUCCESS).await;
@@ -125,7 +125,7 @@ fn binary_frame(payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn violations_are_decode_errors_that_name_the_request() {
+async fn protocol_violations_are_decode_errors_that_name_the_request() {
     let four_gib = [&[0x82, 127][..], &(4u64 << 30).to_be_bytes(), b"\x01x"].concat();
     for (bytes, part) in [
         (binary_frame(b"\x09x"), "channel 9"),

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn removes_each_skipped_field_with_one_comma() {
+    fn each_skipped_field_and_one_adjacent_comma_are_removed() {
         for (text, skipped, expected) in [
             (r#"{"a":1,"b":2}"#, &["c"][..], r#"{"a":1,"b":2}"#),
             (r#"{"a":1,"b":2,"c":3}"#, &["a"], r#"{"b":2,"c":3}"#),

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_at_filter_depth_labels_stops_after_all_four_fields() {
+    fn the_cheapest_filter_depth_stops_reading_after_all_four_fields() {
         let text = br#"{"metadata":{"uid":"u","name":"x","namespace":"ns","labels":{"a":"b"},"resourceVersion":"7",]"#;
         let meta = read_head(text, FilterDepth::Labels).unwrap().metadata;
         assert_eq!(meta.labels.unwrap()["a"], "b");

@@ -112,8 +112,9 @@ impl<'de> Reader<'de> {
         self.at += 1;
     }
 
-    /// Leaves all objects and lists deeper than `depth`: objects whose visitor returned before the `}`, and lists that
-    /// were not read to the `]`. Fails if the next tokens are not their closing brackets.
+    /// Reads the closing brackets of all open objects and lists deeper than `depth`. An object is still open if
+    /// its visitor returned before the `}`. A list is still open if it was not read to the `]`. Fails if the next
+    /// tokens are not these closing brackets.
     #[inline]
     pub(super) fn leave_containers_down_to(&mut self, depth: u8) -> Result<()> {
         if self.depth > depth { self.close_open_containers(depth) } else { Ok(()) }

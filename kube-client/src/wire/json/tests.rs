@@ -295,7 +295,7 @@ fn assert_same_result_for_json<T: DeserializeOwned + Debug + PartialEq>(text: &s
 #[track_caller]
 fn assert_same_lenient_result<T: DeserializeOwned + Debug + PartialEq>(wrong: &str) {
     #[derive(Debug, PartialEq, Deserialize)]
-    struct Lists<T> {
+    struct ListAndByte<T> {
         before: Vec<Lenient<T>>,
         after: u8,
     }
@@ -312,8 +312,8 @@ fn assert_same_lenient_result<T: DeserializeOwned + Debug + PartialEq>(wrong: &s
     }
     assert_same_result_for_json::<Vec<Lenient<T>>>(&format!("[{wrong},{wrong}, {wrong} ]"));
     assert_same_result_for_json::<(Lenient<T>, u8)>(&format!("[{wrong},7]"));
-    assert_same_result_for_json::<Lists<T>>(&format!(r#"{{"before":[{wrong},{wrong}],"after":1}}"#));
-    assert_same_result_for_json::<Lists<T>>(&format!(r#"{{"before":[{wrong}}},"after":1}}"#));
+    assert_same_result_for_json::<ListAndByte<T>>(&format!(r#"{{"before":[{wrong},{wrong}],"after":1}}"#));
+    assert_same_result_for_json::<ListAndByte<T>>(&format!(r#"{{"before":[{wrong}}},"after":1}}"#));
     assert_same_result_for_json::<Lenient<Vec<T>>>(&format!("[{wrong}]"));
     assert_same_result_for_json::<Vec<Lenient<Vec<T>>>>(&format!("[[{wrong}],[{wrong}]]"));
 }

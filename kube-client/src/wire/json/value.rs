@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error as _, Expected, IntoDeserializer, Unexpected
 use std::any::type_name;
 use std::borrow::Cow;
 
-/// The newtype name by which serde_json's `RawValue` requests the unparsed text.
+/// To get the unparsed text, serde_json's `RawValue` calls `deserialize_newtype_struct` with this name.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// The value at the reader's position.
@@ -67,9 +67,10 @@ impl<'r, 'de, 'f> Value<'r, 'de, 'f> {
         visitor.visit_map(Members::new(self.reader, self.fields))
     }
 
-    /// Deserializes a list. Checks the `]`, because the visitor of a tuple stops after its last element. After an error
-    /// the reader stays at the element that failed, so that the error has the position of that element. If the caller
-    /// tolerates the error, the next read checks the `]`.
+    /// Deserializes a list, and reads the `]`. The visitor of a tuple does not look for the `]`: it returns
+    /// after the last element of the tuple. If an element fails, the reader stays at this element, so that
+    /// the error has the position of the element. If the caller tolerates the error,
+    /// [`Reader::leave_containers_down_to`] later checks that the `]` comes next.
     fn visit_list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.reader.enter_container()?;
         let depth = self.reader.depth();

@@ -41,7 +41,7 @@ fn metadata_of(raw: &[u8]) -> Result<&[u8]> {
     Ok(bytes_of(metadata.ok_or("the object has no metadata")?)?)
 }
 
-/// Reads the metadata of an object to this depth.
+/// Reads the fields of an object's metadata that `depth` includes.
 fn read_metadata(raw: &[u8], depth: FilterDepth) -> Result<ObjectMeta> {
     let bytes = metadata_of(raw)?;
     if depth == FilterDepth::Labels {

@@ -64,7 +64,7 @@ impl Field {
         self.key.trim_end_matches(':').trim_matches('"')
     }
 
-    /// The message of the value.
+    /// The Protobuf message type of the field's value.
     pub(super) fn message(&self) -> &'static Message {
         &MESSAGES.all[usize::from(self.message)]
     }

@@ -181,7 +181,7 @@ fn filters_read_the_same_metadata_in_protobuf_and_json() {
 }
 
 #[test]
-fn a_watch_in_frames_of_any_size_is_split_into_its_events() {
+fn a_watch_body_is_split_into_its_events_for_any_frame_size() {
     let bookmark = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"resourceVersion": "9"}});
     let status =
         json!({"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 410, "reason": "Expired"});

@@ -84,8 +84,9 @@ impl<'a> Transcoder<'a> {
     }
 
     /// Writes a message as an object. `types` has the API version and the kind of the object; if it is `None`, the object
-    /// has neither. Omits the fields in `skipped`, except map entries, list elements, and the fields of
-    /// schemas and of embedded JSON. The JSON decoder skips these exceptions.
+    /// has neither. Omits the fields in `skipped`. Some values are written even if `skipped` contains them:
+    /// map entries, list elements, the values inside embedded JSON, and the values inside a schema in a union
+    /// such as `JSONSchemaPropsOrBool`. The JSON decoder skips these values.
     pub(super) fn write_object(
         &mut self,
         bytes: &[u8],
@@ -347,7 +348,8 @@ impl<'a> Transcoder<'a> {
         Ok(())
     }
 
-    /// Writes a schema, or the boolean or list that `value` allows instead of a schema.
+    /// Writes a schema, or the boolean or list in its place. `value` is the type of the field, such as
+    /// `SchemaOrBool`.
     fn write_schema(&mut self, value: ValueType, message: &Message, bytes: &[u8]) -> Result<()> {
         let [first, second, _] = fields_1_to_3(bytes)?;
         match (value, first, second) {

@@ -83,7 +83,7 @@ async fn unaggregated_documents_have_the_same_resources_as_aggregated_ones() {
 }
 
 #[tokio::test]
-async fn discovery_finds_the_resource_for_a_gvk_or_an_object_or_type_metadata() {
+async fn discovery_finds_the_resource_of_a_gvk_an_object_and_a_type_meta() {
     let client = Client::new(Sim::new().service(), "default");
     let discovery = Discovery::new(client).run().await.unwrap();
     let gvk = GroupVersionKind::gvk("apps", "v1", "Deployment");

@@ -177,7 +177,7 @@ async fn a_call_of_invalidate_empties_the_cache_and_discards_a_refresh_in_flight
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_miss_contains_the_groups_that_could_not_be_read() {
+async fn the_error_for_an_unknown_name_contains_the_failed_group_versions() {
     let server = MockServer::new(&json!([
         group_document("a", &["xs"]),
         stale_group("down"),

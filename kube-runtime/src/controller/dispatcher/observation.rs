@@ -21,7 +21,7 @@ where
         if self.gates.are_open() {
             self.monitor.check_oldest_ready_key(self.queue.oldest_ready(), self.queue.last_arrival());
         } else {
-            self.monitor.reset_ready_key_check();
+            self.monitor.reset_check_of_ready_keys();
         }
         self.monitor.metrics.set_load_gauges(self.queue.ready_len(), self.executor.running_task_count());
         let store = &self.store;

@@ -12,8 +12,9 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex};
 
-/// A store with this format, and its writer. The writer emits no deltas of additions: only such a writer lets other
-/// threads pack the objects of a list for a compact store.
+/// A store with the format `storage`, and its writer. The writer records only the deletions of a snapshot.
+/// Such a writer of a compact store may let other threads pack the objects of a snapshot. Other kinds of
+/// writers never do so.
 fn store_with<K>(storage: Storage<K>) -> (Store<K>, Writer<K>) {
     let (store, writer) = crate::reflector::store_with(storage);
     (store, writer.record_only_deletions())
@@ -32,7 +33,7 @@ fn config_map(n: usize, value: &str) -> ConfigMap {
 }
 
 #[test]
-fn returns_stored_objects_after_changes_and_relists() {
+fn a_compact_store_returns_its_objects_after_changes_and_after_a_relist() {
     let (reader, mut writer) = crate::reflector::store_with::<ConfigMap>(Storage::compact().cached(8));
     let key = |n: usize| ObjectRef::new(&format!("map-{n}")).within("ns");
     for n in 0..100 {
@@ -132,7 +133,7 @@ fn objects_share_pages_and_are_moved_from_sparse_pages() {
     check_values(&reader, &|_| Some("3"));
 }
 
-/// The number of objects that are stored typed.
+/// The number of objects that are stored as `StoredObject::Typed`, that is, not packed.
 fn count_typed(reader: &Store<ConfigMap>) -> usize {
     reader.shared.read().iter().filter(|stored| matches!(stored, StoredObject::Typed(_))).count()
 }
@@ -228,7 +229,7 @@ async fn an_object_that_is_packed_late_does_not_replace_a_newer_object() {
 }
 
 #[test]
-fn packs_objects_immediately_on_a_single_thread() {
+fn the_writer_packs_objects_immediately_on_a_single_thread() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let _guard = runtime.enter();
@@ -278,7 +279,7 @@ impl Serialize for PanickingSpec {
 }
 
 #[test]
-fn stores_an_object_typed_if_its_serialization_panics() {
+fn an_object_is_stored_in_typed_form_if_its_serialization_panics() {
     type Object = kube_client::core::Object<PanickingSpec, ()>;
     let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
     let (reader, mut writer) = store_with::<Object>(Storage::compact());

@@ -1,5 +1,6 @@
-//! `Entries`: the objects of an index, by value. The entries must not refer to packed objects: a reference would keep
-//! the old page of an object in memory after the object moves to another page.
+//! `Entries`: a map from each value in an index to the objects that have this value. The entries must not
+//! refer to packed objects: a reference would keep the old page of an object in memory after the object moves
+//! to another page.
 
 use crate::reflector::object_map::{Keyed, ObjectMap};
 use crate::watcher::Storable;

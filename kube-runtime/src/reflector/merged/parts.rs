@@ -34,9 +34,10 @@ struct Part<K> {
 /// A list in progress.
 struct Listing<K> {
     seen: ObjectMap<ObjectVersion>,
-    /// For a relist: the objects that were removed from `seen`, because the objects were deleted or the list began
-    /// again. While `seen` contained such an object, the end of another part's relist may have kept the object in the
-    /// store. So the end of this relist removes the object from the store, unless a part still selects the object.
+    /// For a relist: the objects that were removed from `seen`. An object is removed if it was deleted, or if
+    /// the list began again. The store may still contain such an object: if another part's relist ended while
+    /// `seen` contained the object, that relist did not remove the object from the store. The end of this
+    /// relist therefore removes the object from the store, unless a part still selects the object.
     withdrawn: ObjectMap<ObjectVersion>,
     /// For a relist: the listed objects that `known` does not contain, or contains with another uid or resource
     /// version. The writer applies them when the list is complete.
@@ -127,8 +128,9 @@ impl<K: Storable> Arrival<K> {
 pub(super) enum WriterAction<K> {
     Nothing,
     Apply(Event<Arrival<K>>),
-    /// During the first snapshot of the store, a list of a part is complete: the writer drops the `vanished` objects,
-    /// which the list does not contain. `is_complete` tells whether the snapshot is complete too.
+    /// A part has completed a list while the first snapshot of the store was in progress. The writer drops
+    /// the `vanished` objects, which the list does not contain. `is_complete` tells whether this list also
+    /// completes the snapshot.
     Listed {
         vanished: Vec<ObjectVersion>,
         is_complete: bool,
@@ -234,7 +236,8 @@ impl<K> Parts<K> {
         }
     }
 
-    /// Records an object that does not decode. Returns whether the writer applies the deletion of the object.
+    /// Records an object that does not decode. Returns `true` if the object comes from a `DELETED` event and the
+    /// writer applies the deletion now. Otherwise returns `false`.
     pub(super) fn record_undecodable(&mut self, part: usize, object: &UndecodableObject) -> bool {
         let Some(name) = object.name.as_deref() else { return false };
         let key = (object.namespace.as_deref().unwrap_or_default(), name);

@@ -105,8 +105,8 @@ impl Model {
         }
     }
 
-    /// Breaks the watch of a part: queues the events of a new list, which may restart, instead of the events of the
-    /// watch.
+    /// Breaks the watch of a part. Replaces the queued events of the part with the events of a new list. The
+    /// list may break off once and then begin again.
     fn relist_part(&mut self, part: usize, random: &mut Rng) {
         self.queues[part].clear();
         let selected = || self.objects.iter().filter(|(_, known)| known.parts[part]);
@@ -216,7 +216,7 @@ fn a_merged_store_without_parts_is_empty_and_ready() {
 }
 
 #[test]
-fn the_end_of_a_relist_removes_an_object_that_the_relist_withdrew() {
+fn the_end_of_a_relist_removes_an_object_that_was_deleted_or_not_listed_again() {
     let c = || object(("n0", "c"), ServerObject { uid: 1, version: 3, parts: [true; 3] });
     for withdrawal in [Event::Init, Event::Delete(c())] {
         let (reader, writer) = store_with(Storage::typed());

@@ -13,7 +13,8 @@ fn move_to_one_page(objects: &[Packed]) -> Vec<Packed> {
     copy_to_one_page(objects).unwrap().map(|Move { to, .. }| to).collect()
 }
 
-/// Moves the queued objects in use to shared pages. Returns the moved objects.
+/// Moves queued objects to shared pages, but only objects for which `in_use` returns true. Returns the moved
+/// objects.
 fn move_queued(move_queue: &mut MoveQueue, in_use: impl Fn(&Packed) -> bool) -> Vec<Packed> {
     move_queue.move_to_shared_pages(in_use).into_iter().map(|Move { to, .. }| to).collect()
 }
@@ -46,7 +47,7 @@ fn consecutive_objects_share_their_namespace() {
 }
 
 #[test]
-fn fills_shared_pages() {
+fn moved_objects_fill_shared_pages() {
     let mut move_queue = MoveQueue::default();
     for n in 0..200 {
         move_queue.add_object(&pack(&n.to_string(), &[0; 1000], 0));
@@ -57,7 +58,7 @@ fn fills_shared_pages() {
     let page_size = |page: &Page| page.encoded_objects.len() + page.names.len() + size_of_val(&*page.entries);
     assert_eq!(pages.len(), 200 * 1028 / PAGE_SIZE, "{pages:?}");
     assert!(pages.iter().all(|page| (PAGE_SIZE..PAGE_SIZE + 1100).contains(&page_size(page))));
-    // The rest waits for further objects.
+    // The remaining objects do not fill a page: they wait in the queue for further objects.
     assert_eq!(move_queue.objects.len(), 200 - moved.len());
     assert!(!move_queue.objects.is_empty() && !move_queue.may_have_moves());
 }
@@ -115,7 +116,7 @@ fn moves_neither_unused_nor_large_objects() {
 }
 
 #[test]
-fn vacates_a_page_once_if_less_than_half_is_in_use() {
+fn a_page_is_vacated_at_most_once_and_only_if_less_than_half_is_in_use() {
     let objects: Vec<_> = (0..10).map(|n| pack(&n.to_string(), b"text", 0)).collect();
     let mut moved = move_to_one_page(&objects);
     moved.truncate(5);

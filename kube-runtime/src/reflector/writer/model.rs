@@ -265,7 +265,7 @@ fn check_reflector(
 }
 
 #[test]
-fn model_consumers_receive_the_content_of_the_store_and_each_deletion_once() {
+fn model_each_consumer_receives_the_content_of_the_store_and_each_deletion_once() {
     check_model(|random| {
         let seed = random.u64(..);
         let server = || Server::with_random_events(&mut random_generator(seed));
@@ -285,7 +285,8 @@ fn random_generator(seed: u64) -> Rng {
     Rng::with_seed(seed)
 }
 
-/// A description of a delta, with its states.
+/// Describes a delta as a text. The text contains the names, uids and resource versions of the old, the
+/// current and the last object.
 fn describe_delta(delta: &Delta<ConfigMap>) -> String {
     let state = |object: Option<Arc<ConfigMap>>| object.map(|object| name_and_state(&object));
     let states = [delta.old(), delta.current(), delta.last()].map(state);
@@ -327,7 +328,7 @@ fn check_packed_texts(events: Vec<Result<Event<ConfigMap>>>) -> std::result::Res
 }
 
 #[test]
-fn model_packed_texts_and_typed_objects_result_in_the_same_deltas() {
+fn model_deltas_are_the_same_for_packed_texts_and_typed_objects() {
     check_model(|random| {
         let server = Server::with_random_events(random);
         let log = server.log.join("\n");

@@ -72,7 +72,7 @@ impl<K: Storable> Writer<K> {
 
     /// Like [`prepare_for_storage`](Self::prepare_for_storage), for an object of a snapshot. If another thread packs the
     /// object, returns the typed object: the store contains the typed object until the other thread has packed it.
-    pub(super) fn prepare_listed_for_storage(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
+    pub(super) fn prepare_listed_object(&mut self, object: &StoredObject<K>) -> StoredObject<K> {
         if !self.records_additions
             && let (Some(codec), StoredObject::Typed(typed)) = (self.shared.codec(), object)
             && self.packing.add_object(codec, typed)
@@ -158,9 +158,9 @@ impl<K: Storable> Writer<K> {
         self.compact_pages(None);
     }
 
-    /// Moves the queued objects to shared pages if these objects fill a page, or keep too many vacated pages in memory.
-    /// Before that, adds the remaining objects on the page of `removed` to the queue if most objects of that page were
-    /// removed.
+    /// If most objects on the page of `removed` were removed, adds the remaining objects on that page to the
+    /// queue. Then moves the queued objects to shared pages if these objects fill a page, or if they keep too
+    /// many vacated pages in memory.
     pub(super) fn compact_pages(&mut self, removed: Option<&StoredObject<K>>) {
         if let Some(StoredObject::Packed(removed)) = removed {
             self.move_queue.add_page_of(removed);

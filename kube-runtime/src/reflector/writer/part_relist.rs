@@ -13,8 +13,8 @@ impl<K: Storable> Writer<K> {
         self.settled.send_replace(is_settled);
     }
 
-    /// Removes an object from the snapshot in progress: a part received the object and then restarted its list, and the
-    /// complete list does not contain the object.
+    /// Removes an object from the snapshot in progress. Call this if a part received the object, then restarted
+    /// its list, and the complete list does not contain the object.
     pub(in crate::reflector) fn remove_from_snapshot(&mut self, key: (&str, &str)) {
         if let Some(next) = &mut self.snapshot
             && next.objects.remove(key).is_some()
@@ -24,8 +24,9 @@ impl<K: Storable> Writer<K> {
         }
     }
 
-    /// Applies all differences that a relist of a part found: `changed` has the new and changed objects, and `vanished` the
-    /// keys of the objects that no part selects any more. Readers see all differences at once. Returns the deltas.
+    /// Applies all differences that a relist of a part found. `changed` contains the new and changed objects.
+    /// `vanished` contains the keys of the objects that no part selects any more. Readers see all differences
+    /// at once. Returns the deltas.
     pub(in crate::reflector) fn apply_relist<'a>(
         &mut self,
         changed: Vec<StoredObject<K>>,

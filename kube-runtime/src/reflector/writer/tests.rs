@@ -244,7 +244,7 @@ fn emits_a_deletion_once_even_if_the_relist_restarts() {
 }
 
 #[test]
-fn after_a_deletion_during_a_relist_an_undecodable_object_does_not_restore_the_deleted_object() {
+fn an_undecodable_object_does_not_restore_an_object_that_was_deleted_during_a_relist() {
     let (reader, mut writer) = store_with_a_and_b();
     writer.apply_watcher_event(Event::Init);
     writer.apply_watcher_event(Event::InitApply(object("b", "2")));

@@ -96,8 +96,9 @@ impl CollectionSize {
         self.recorded
     }
 
-    /// Returns the size and the budget once when the size exceeds the budget. A further excess is returned only after the
-    /// size has fallen below nine tenths of the budget.
+    /// Returns the size and the budget if the size exceeds the budget. Then returns `None` until the size has
+    /// fallen below nine tenths of the budget and exceeds the budget again. Also returns `None` during a
+    /// snapshot, and if there is no budget.
     pub(super) fn take_excess(&mut self) -> Option<(ObjectsAndBytes, u64)> {
         let budget = self.budget?;
         if self.listed.is_some() {

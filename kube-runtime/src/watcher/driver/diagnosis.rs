@@ -127,7 +127,8 @@ impl Diagnosis {
         }
     }
 
-    /// Restarts the checks for noise after a snapshot with this version. Warns if the version is not a number.
+    /// Restarts the observation of [`NoiseDetector`] after a snapshot. `version` is the resource version of
+    /// the snapshot. Warns if `version` is not a number.
     fn restart_noise_checks(&mut self, resource: &str, version: &str) {
         if self.noise.restart_observation(version) {
             return;

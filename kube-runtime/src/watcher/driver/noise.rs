@@ -4,8 +4,8 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The number of consecutive repeated events after which [`NoiseDetector`] reports them. [`NoiseDetector`] also checks the
-/// rate of bookmarks after every group of this many bookmarks.
+/// [`NoiseDetector`] reports repeated events when it has counted this number of consecutive repeated events.
+/// It checks the rate of bookmarks each time that it has counted this number of bookmarks.
 const MIN_EVENTS: u32 = 100;
 /// Bookmarks are reported if the average time between two bookmarks is shorter than this. Servers send a bookmark about
 /// every minute.
@@ -24,8 +24,8 @@ impl Version {
         text.parse().map_or_else(|_| Self::Opaque(text.to_owned()), Self::Number)
     }
 
-    /// Whether this version is newer than `other`. If one of the versions is opaque, this version counts as newer if it is
-    /// different.
+    /// Whether this version is newer than `other`. An opaque version has no order: if `self` or `other` is
+    /// opaque, returns whether the two versions differ.
     fn is_newer_than(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Number(version), Self::Number(other)) => version > other,
@@ -51,8 +51,9 @@ pub(super) struct NoiseDetector {
     newest: Option<Version>,
     /// The number of consecutive events that are not newer than `newest`.
     repeated: u32,
-    /// The number of bookmarks since the last event that was newer than `newest`, and the time of the first of these
-    /// bookmarks. [`MIN_EVENTS`] bookmarks are a sample: `record_bookmark` checks their rate, and counts from 0 again.
+    /// The current sample of bookmarks: their number, and the time of the first bookmark. `None` if the
+    /// sample is empty. When the sample has [`MIN_EVENTS`] bookmarks, `record_bookmark` checks their rate and
+    /// starts a new sample. A snapshot, or an event that is newer than `newest`, also starts a new sample.
     bookmarks: Option<(u32, Instant)>,
     /// Whether bookmarks were reported since the last newer event.
     is_reported: bool,

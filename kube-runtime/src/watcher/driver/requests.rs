@@ -19,8 +19,8 @@ impl<K: Storable + Send + 'static> Driver<K> {
         if wp.timeout.is_none() {
             wp.timeout = Some(crate::random::shorten_randomly(wp.effective_timeout()));
         }
-        // The age of the watch counts from the request: a paused caller may read the response long after the server
-        // ended the watch.
+        // The age of the watch is the time since the request, not since the response. If the caller pauses,
+        // it may read the response long after the server has ended the watch.
         let requested_at = Instant::now();
         let (opening, stall) = match request {
             Request::List(page) => return self.request_page(&page),

@@ -51,7 +51,8 @@ struct TestInput {
     health: bool,
     /// Whether the input is a failed connection of a watch.
     connection_failure: bool,
-    /// Whether the input is a failure after which a watch resumes any number of times.
+    /// Whether the input is a failure that never leads to a relist: the watch resumes, even after many such
+    /// failures.
     resumes_always: bool,
     /// Whether the input is a failure.
     failure: bool,

@@ -4,8 +4,8 @@
 use kube_client::core::Status;
 use kube_client::{Error as ClientError, TransportKind};
 
-/// The number of consecutive watches that may lose their connection before the watcher relists. The watcher does not
-/// resume more often, because the resource version itself may cause the failures.
+/// The maximum number of consecutive resumptions after lost connections. After the next lost connection, the
+/// watcher relists, because the resource version itself may cause the failures.
 pub(super) const MAX_CONNECTION_FAILURES: u8 = 3;
 
 /// The recovery of a watcher from a failed watch.

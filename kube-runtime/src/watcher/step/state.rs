@@ -8,9 +8,9 @@ pub(in crate::watcher) enum State {
     Listing { page: PageRequest, previous: PreviousData },
     /// A streaming list (KEP-3157) is requested or its initial events are arriving.
     Streaming { previous: PreviousData },
-    /// A watch from `version` is requested or open. `proven` is whether the snapshot was [`Attempt::Fresh`], or a watch
-    /// has worked since the snapshot ([`Ending::Worked`](super::Ending::Worked)). `connection_failures` is the number of
-    /// consecutive watches that ended with a failed connection.
+    /// A watch from `version` is requested or open. `proven` is true in two cases: the attempt of the snapshot was
+    /// [`Attempt::Fresh`], or a watch has worked since the snapshot ([`Ending::Worked`](super::Ending::Worked)).
+    /// `connection_failures` is the number of consecutive watches that ended with a failed connection.
     Watching { version: String, proven: bool, connection_failures: u8 },
 }
 
@@ -34,7 +34,7 @@ pub(in crate::watcher) struct PreviousData {
     /// The resource version of the last received change, bookmark or complete snapshot; `None` before the first
     /// complete snapshot.
     pub(in crate::watcher) version: Option<String>,
-    /// Whether the server cannot list at `version`, because it has expired or is ahead of the server.
+    /// Whether the server cannot list at `version`. Such a version has expired or is ahead of the server.
     pub(in crate::watcher) unavailable: bool,
 }
 
@@ -65,8 +65,9 @@ impl PreviousData {
 /// watch has worked ([`Ending::Worked`](super::Ending::Worked)), the watcher emits an error and waits before it relists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::watcher) enum Attempt {
-    /// The first snapshot, a snapshot after a streaming list that was rejected or stalled, or a snapshot after a list that
-    /// had no resource version. A failed list does not change the attempt.
+    /// The snapshot is the first one, or it follows a streaming list that was rejected or stalled, or it
+    /// follows a list that had no resource version. If a list fails, the next snapshot has the same
+    /// `Attempt`.
     Fresh,
     /// The snapshot follows a failed watch or a broken streaming list.
     Repeated,

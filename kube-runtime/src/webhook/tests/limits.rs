@@ -100,7 +100,7 @@ async fn an_idle_connection_ends_when_another_connection_waits() {
     let mut answer = [0; 12];
     idle.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200");
-    // `idle` is the only connection that the limit permits.
+    // The limit permits only one connection. The server closes `idle`, and then serves the next connection.
     assert_eq!(server.post("/a", &review).await.0, 200);
     let mut rest = Vec::new();
     timeout(WAIT_LIMIT, idle.read_to_end(&mut rest)).await.unwrap().unwrap();

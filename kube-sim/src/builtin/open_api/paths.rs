@@ -92,7 +92,7 @@ pub(super) fn to_open_api_3(item: &Value) -> Value {
     converted
 }
 
-/// The target of a reference to a shared parameter, or the parameter itself.
+/// The shared parameter to which `parameter` refers, or `parameter` itself if it is not a reference.
 fn resolve_parameter(parameter: &Value) -> Value {
     let name = parameter["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
     match name.and_then(|name| PATHS_AND_PARAMETERS.parameters.get(name)) {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn open_api_2_refers_to_shared_parameters_and_contains_other_parameters() {
+    fn open_api_2_references_shared_parameters_and_inlines_other_parameters() {
         let patch = &path_item(DEPLOYMENT_PATH)["patch"];
         let parameters = patch["parameters"].as_array().unwrap();
         assert!(parameters[0]["$ref"].as_str().unwrap().starts_with("#/parameters/body-"));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{described_component, paths};
 use crate::schema::component_names;
 
-/// The document of the built-in resources.
+/// The OpenAPI 2 document of the built-in resources.
 pub(crate) fn document() -> Value {
     let mut definitions = Map::new();
     for name in component_names() {

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_mutations_can_use_messages_and_patch_functions() {
+    fn only_mutations_can_create_cel_messages_or_call_patch_functions() {
         assert!(AdmissionExpression::compile("Object{} == Object{}").is_err());
         assert!(AdmissionExpression::compile("jsonpatch.escapeKey('a') == 'a'").is_err());
     }

@@ -9,7 +9,8 @@ fn inputs_of<'a>(object: &'a Value, request: &'a Value) -> AdmissionInputs<'a> {
     AdmissionInputs { object: Some(object), old_object: None, request, params: None, namespace: None }
 }
 
-/// An authorizer that allows only the verb `get`. The reason contains the subject and the access.
+/// An authorizer that allows only the verb `get`. The reason for which an access is allowed is the
+/// text of the subject and the access.
 #[derive(Debug)]
 pub(super) struct GetOnlyAuthorizer;
 
@@ -100,7 +101,7 @@ fn the_authorizer_decides_about_accesses() {
 }
 
 #[test]
-fn an_expression_can_check_at_most_two_accesses() {
+fn an_expression_can_make_at_most_two_authorization_checks() {
     let text = |count| vec!["authorizer.path('/').check('get').allowed()"; count].join(" && ");
     check_value(&text(2), &Ok(AdmissionValue::Bool(true)));
     check_value(&text(3), &Err("operation cancelled: actual cost limit exceeded"));

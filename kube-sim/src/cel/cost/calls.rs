@@ -187,7 +187,7 @@ impl Estimator<'_> {
 
     /// The size that the schema allows for an item of a list; [`Range::UNKNOWN`] if the list has no declared type.
     fn item_size(&self, list: &IdedExpr) -> Range {
-        let size = self.rooted_path(list).and_then(|mut path| {
+        let size = self.known_path(list).and_then(|mut path| {
             path.push("@items".to_owned());
             self.declared_size(&path)
         });

@@ -279,7 +279,7 @@ impl Estimator<'_> {
         path
     }
 
-    /// Stores the sizes of the value of `from` as those of the AST node `id`.
+    /// Copies the known sizes of the value of `from` to the AST node `id`.
     fn copy_sizes(&mut self, id: u64, from: &IdedExpr) {
         if let Some(size) = self.size(from) {
             self.sizes.insert(id, size);
@@ -345,8 +345,8 @@ impl Estimator<'_> {
                     _ => return None,
                 },
                 name => match &current.shape {
-                    // The API server knows the size of a device attribute that an expression selects like a field. It
-                    // does not know the size of an entry of any other map.
+                    // An expression can select an entry of a map like a field (`map.name`). The API server
+                    // then knows the size of the entry only if the entry is a device attribute.
                     Shape::Map { entry, .. } if matches!(entry.shape, Shape::DeviceAttribute) => entry,
                     _ => &current.field(name)?.declared,
                 },
@@ -355,8 +355,8 @@ impl Estimator<'_> {
         Some(Range { min: 0, max: current.max_elements })
     }
 
-    /// The path of a value; `None` if it is unknown, or begins with the accumulator of a comprehension.
-    fn rooted_path(&self, expr: &IdedExpr) -> Option<Path> {
+    /// The path of a value; `None` if the path is unknown, or begins with the accumulator of a comprehension.
+    fn known_path(&self, expr: &IdedExpr) -> Option<Path> {
         let path = self.path(expr);
         path.first().filter(|first| first.as_str() != RESULT && first.as_str() != "__result__")?;
         Some(path)

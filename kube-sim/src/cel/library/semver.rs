@@ -136,8 +136,9 @@ impl Semver {
     }
 }
 
-/// Parses the major, minor or patch version. For the errors, `what` is `major`, `minor` or `patch`, and `title` is the
-/// same word with a capital letter. `number` is as in [`Semver::parse_with`].
+/// Parses the major, minor or patch version. `what` is the name of this version in errors: `major`, `minor`
+/// or `patch`. `title` is the same word with a capital letter. `number` converts digits to a number, and
+/// returns `None` if the number is too large.
 fn parse_number(what: &str, title: &str, text: &str, number: fn(&str) -> Option<u64>) -> Result<u64, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("Invalid character(s) found in {what} number {}", quote(text)));

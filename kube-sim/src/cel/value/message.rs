@@ -29,7 +29,8 @@ impl<'a> Message<'a> {
     /// The value of a field of a `JSONPatch`; `None` if the field is not set.
     ///
     /// # Errors
-    /// The message is an `Object`, whose fields expressions cannot read. Or `key` is not a string.
+    /// If the message is an `Object`: expressions cannot read the fields of an `Object`. Also if `key` is not
+    /// a string.
     pub(in crate::cel) fn field(&self, key: &Val<'a>) -> Result<Option<Val<'a>>, Failure> {
         match key {
             Val::String(name) if self.is_json_patch() => Ok(self.get(name).cloned()),

@@ -22,8 +22,8 @@ const DAEMON_SETS: &str = "apps/daemonsets";
 const COMPONENT: &str = "daemonset-controller";
 const KIND: OwnerKind = OwnerKind { storage: DAEMON_SETS, api_version: "apps/v1", kind: "DaemonSet" };
 
-/// Returns the keys of a changed daemon set, and of the daemon sets that own or select a changed pod. If a node is
-/// created or deleted, or if its labels or its spec change, returns the keys of all daemon sets.
+/// Returns the keys of a changed daemon set, and of the daemon sets that own or may adopt a changed pod. If a
+/// node is created or deleted, or if its labels or its spec change, returns the keys of all daemon sets.
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DAEMON_SETS if !is_deletion(event) => own_key(storage, event),
@@ -179,8 +179,8 @@ impl DaemonSet<'_> {
                 (Some(old), Some(new)) if self.is_available(new) => doomed.push((*old).clone()),
                 (Some(_), Some(_)) => surged += 1,
                 (Some(old), None) if surge > 0 => {
-                    // An old pod that is not available is deleted at once: it need not run until the new pod is
-                    // available.
+                    // An available old pod runs until the new pod is available. An unavailable old pod is
+                    // deleted as soon as the new pod is created.
                     surging.push((node.clone(), (!self.is_available(old)).then(|| (*old).clone())));
                 }
                 (Some(old), None) if !self.is_available(old) => doomed.push((*old).clone()),

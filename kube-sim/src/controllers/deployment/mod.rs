@@ -33,8 +33,8 @@ const COMPONENT: &str = "deployment-controller";
 
 const KIND: OwnerKind = OwnerKind { storage: DEPLOYMENTS, api_version: "apps/v1", kind: "Deployment" };
 
-/// The keys of a changed deployment, of the deployments that own or select a changed replica set, and of the deployment
-/// of a deleted pod.
+/// The keys of a changed deployment, of the deployments that own or may adopt a changed replica set, and of
+/// the deployment of a deleted pod.
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         DEPLOYMENTS if !is_deletion(event) => own_key(storage, event),

@@ -1,5 +1,5 @@
-//! Selects, updates and creates the replica set with the pod template of a deployment, and records the
-//! revision of this replica set.
+//! The new replica set of a deployment is the replica set that has the deployment's pod template. This module
+//! selects, updates and creates the new replica set, and records its revision.
 
 use serde_json::{Value, json};
 

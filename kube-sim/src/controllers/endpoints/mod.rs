@@ -106,8 +106,9 @@ impl Endpoint {
     }
 }
 
-/// The ports of a service on a pod. Omits a port whose `targetPort` is a name that no container port with the same
-/// protocol has.
+/// The ports of a service, with their numbers on a pod. If `targetPort` is a name, it refers to the container
+/// port with this name and the same protocol. If the pod has no such container port, the result omits the
+/// port of the service.
 fn ports_of(service: &Value, pod: &Value) -> Vec<Value> {
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
     let resolved = ports.filter_map(|port| {

@@ -76,7 +76,8 @@ fn create(state: &mut State, service: &Value, ports: &[Value], items: &[Value]) 
     }
 }
 
-/// Sets the labels of the controller, and copies the labels of the service.
+/// Replaces the labels of a slice with the labels of the service. Then adds the labels that the controller
+/// defines.
 fn set_labels(slice: &mut Value, service: &Value) {
     let own = service["metadata"]["labels"].as_object().cloned().unwrap_or_default();
     let labels = &mut slice["metadata"]["labels"];

@@ -297,7 +297,7 @@ impl Job<'_> {
         if self.has_backoff_limit_per_index() {
             status["failedIndexes"] = self.failed.to_string().into();
         }
-        // An error needs no handling: the next change of a pod writes the status.
+        // An error needs no handling: the reconcile after the next change of a pod writes the status again.
         let _ = writes::modify(self.state, &self.key.object, Part::Status, CONTROLLER_MANAGER, |stored| {
             stored["status"] = status;
         });

@@ -25,7 +25,8 @@ const BURST: usize = 500;
 /// `backoffLimitPerIndex`.
 const INDEX_FAILURES_ANNOTATION: &str = "batch.kubernetes.io/job-index-failure-count";
 
-/// The annotation that contains the number of earlier failures of a pod's index that the pod failure policy ignores.
+/// The annotation that contains the number of ignored earlier failures of a pod's index. The pod failure
+/// policy has the action `Ignore` for each of these failures.
 const IGNORED_INDEX_FAILURES_ANNOTATION: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 
 impl Job<'_> {
@@ -60,8 +61,8 @@ impl Job<'_> {
 
     /// The last failed pod of each index that needs a new pod: the index has no active pod, and has neither
     /// succeeded nor failed. Empty if the job has no `backoffLimitPerIndex`, or if the job is ending or
-    /// terminating. Each of these pods keeps its finalizer until its replacement exists, because the
-    /// replacement takes the number of earlier failures from it.
+    /// terminating. Each of these failed pods keeps its finalizer until its replacement exists, because the
+    /// replacement takes the number of earlier failures from the failed pod.
     pub(super) fn pods_to_replace(&self) -> BTreeMap<u32, Value> {
         let mut last: BTreeMap<u32, Value> = BTreeMap::new();
         if !self.has_backoff_limit_per_index() || self.is_ending() || is_terminating(&self.object) {
@@ -89,7 +90,8 @@ impl Job<'_> {
         last
     }
 
-    /// The number of failed pods that the status does not contain yet, because they wait for their replacement.
+    /// The number of failures that `status.failed` does not include yet: those of [`Self::pods_to_replace`].
+    /// Excludes the failures that the pod failure policy ignores.
     pub(super) fn uncounted_failures(&self) -> i64 {
         let to_replace = self.pods_to_replace();
         let counted = to_replace.values().filter(|pod| self.policy_action(pod) != Some("Ignore"));
@@ -240,7 +242,8 @@ impl Job<'_> {
         remaining_time(&self.state.clock, *last, (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF))
     }
 
-    /// The first `count` indexes that have neither succeeded nor failed, and that have none of the pods `current`.
+    /// The first `count` completion indexes that are pending. An index is pending if it has neither succeeded
+    /// nor failed, and if no pod in `current` has it. Returns no indexes if the job is not indexed.
     fn pending_indexes(&self, current: &[Value], count: usize) -> Vec<u32> {
         if !self.is_indexed() {
             return Vec::new();
@@ -307,7 +310,8 @@ impl Job<'_> {
     }
 }
 
-/// Whether the controller has not counted the pod yet.
+/// Whether the pod has [`TRACKING_FINALIZER`]. The controller counts only pods with this finalizer, and
+/// removes the finalizer from each pod that it has counted.
 fn is_tracked(pod: &Value) -> bool {
     object_meta::finalizers(pod).iter().any(|finalizer| finalizer == TRACKING_FINALIZER)
 }

@@ -16,7 +16,7 @@ const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 /// group `system:masters`, or if the request does not parse.
 pub(super) fn check_subject(write: &Write<'_>, request: &Value) -> Result<(), SimError> {
     if write.old.is_some()
-        || !write.is_of(&[("certificates.k8s.io", "certificatesigningrequests")])
+        || !write.is_to_any(&[("certificates.k8s.io", "certificatesigningrequests")])
         || request["spec"]["signerName"] != CLIENT_SIGNER
     {
         return Ok(());

@@ -21,7 +21,7 @@ const MAX_UNITS_IN_MILLIS: i128 = i64::MAX as i128 / 1000;
 /// Whether the plugin sets defaults in the object of the write: a new pod, or a resized pod that is not being deleted.
 pub(super) fn sets_defaults(write: &Write<'_>) -> bool {
     match write.old {
-        None => write.is_of(PODS),
+        None => write.is_to_any(PODS),
         Some(old) => write.is_to_pods() && write.subresource == "resize" && !is_being_deleted(old),
     }
 }
@@ -76,7 +76,7 @@ fn set_container_defaults(range: &Value, container: &mut Value, label: &str, not
 /// # Errors
 /// 403 with all violations of the first `LimitRange` that the object violates.
 pub(super) fn check(state: &State, write: &Write<'_>, object: &Value) -> Result<(), SimError> {
-    let is_claim = write.is_of(&[("", "persistentvolumeclaims")]);
+    let is_claim = write.is_to_any(&[("", "persistentvolumeclaims")]);
     if !is_claim && !sets_defaults(write) || write.old.is_some_and(is_being_deleted) {
         return Ok(());
     }

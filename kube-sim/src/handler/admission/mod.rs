@@ -48,7 +48,7 @@ pub(crate) struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// 403 for `object`, which a plugin refuses because of `why`.
+    /// The error 403 for `object`. `why` states the reason why a plugin refuses the object.
     fn forbidden(&self, object: &Value, why: &str) -> SimError {
         let mut names =
             ["name", "generateName"].into_iter().filter_map(|field| object["metadata"][field].as_str());
@@ -57,7 +57,7 @@ impl Write<'_> {
     }
 
     /// Whether the write creates or changes an object of one of the resources. False for a write to a subresource.
-    fn is_of(&self, resources: &[(&str, &str)]) -> bool {
+    fn is_to_any(&self, resources: &[(&str, &str)]) -> bool {
         self.subresource.is_empty()
             && resources
                 .iter()
@@ -66,7 +66,7 @@ impl Write<'_> {
 
     /// Whether the write creates an object of one of the resources.
     fn creates(&self, resources: &[(&str, &str)]) -> bool {
-        self.old.is_none() && self.is_of(resources)
+        self.old.is_none() && self.is_to_any(resources)
     }
 
     /// Whether the write changes this subresource.
@@ -105,10 +105,10 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
             Ok(())
         },
     ),
-    (AdmissionPlugin::Priority, |write| write.is_of(PODS), priority::resolve),
+    (AdmissionPlugin::Priority, |write| write.is_to_any(PODS), priority::resolve),
     (
         AdmissionPlugin::DefaultTolerationSeconds,
-        |write| write.is_of(PODS),
+        |write| write.is_to_any(PODS),
         |_, _, pod| {
             tolerations::add_defaults(pod);
             Ok(())
@@ -153,7 +153,8 @@ const MUTATING: [(AdmissionPlugin, Selects, Mutate); 10] = [
     ),
 ];
 
-/// Refuses objects, or adds the texts of `Warning` headers.
+/// The check of a validating plugin. The function returns an error if the plugin refuses the object. It may
+/// add the texts of `Warning` headers to the vector.
 type Validate = fn(&State, &Write<'_>, &Value, &mut Vec<String>) -> Result<(), SimError>;
 
 /// The validating plugins in their order.

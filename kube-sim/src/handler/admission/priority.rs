@@ -81,7 +81,7 @@ fn default_class(state: &State) -> Option<Arc<StoredObject>> {
 
 /// Refuses a second default class.
 pub(super) fn check_class(state: &State, write: &Write<'_>, class: &Value) -> Result<(), SimError> {
-    if !write.is_of(&[("scheduling.k8s.io", "priorityclasses")]) || class["globalDefault"] != true {
+    if !write.is_to_any(&[("scheduling.k8s.io", "priorityclasses")]) || class["globalDefault"] != true {
         return Ok(());
     }
     let Some(default) = default_class(state) else { return Ok(()) };

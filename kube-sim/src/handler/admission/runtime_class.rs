@@ -52,7 +52,7 @@ pub(super) fn apply(state: &State, write: &Write<'_>, pod: &mut Value) -> Result
 
 /// Refuses a new pod whose overhead differs from the overhead of its runtime class.
 pub(super) fn check(state: &State, write: &Write<'_>, pod: &Value) -> Result<(), SimError> {
-    if write.old.is_some() || !write.is_of(PODS) {
+    if write.old.is_some() || !write.is_to_any(PODS) {
         return Ok(());
     }
     let class = class_of(state, write, pod)?;

@@ -35,7 +35,7 @@ pub(super) fn check_signing(state: &State, write: &Write<'_>, request: &Value) -
 /// Refuses to write a `ClusterTrustBundle` that names a signer, if the sender does not have the permission `attest`.
 pub(super) fn check_attestation(state: &State, write: &Write<'_>, bundle: &Value) -> Result<(), SimError> {
     let keeps_content = |old: &Value| object_meta::changes_only_gc_fields(old, bundle);
-    if !write.is_of(&[(GROUP, "clustertrustbundles")])
+    if !write.is_to_any(&[(GROUP, "clustertrustbundles")])
         || signer_of(bundle).is_empty()
         || write.old.is_some_and(keeps_content)
     {

@@ -30,7 +30,7 @@ pub(super) fn protect(write: &Write<'_>, object: &mut Value) {
 
 /// Refuses to expand a claim that is not bound, or whose storage class does not allow expansion.
 pub(super) fn check_resize(state: &State, write: &Write<'_>, claim: &Value) -> Result<(), SimError> {
-    let Some(old) = write.old.filter(|_| write.is_of(&[("", "persistentvolumeclaims")])) else {
+    let Some(old) = write.old.filter(|_| write.is_to_any(&[("", "persistentvolumeclaims")])) else {
         return Ok(());
     };
     let size = |claim: &Value| {

@@ -77,7 +77,8 @@ pub(crate) struct Attributes<'a> {
     pub(crate) subresource: &'a str,
     /// The namespace of the object. If the object is a `Namespace`: the name of the object.
     pub(crate) namespace: String,
-    /// The name of the object. Empty until the server generates a name, and if the request deletes a collection.
+    /// The name of the object. The name is empty if the server has not generated it yet, or if the request
+    /// deletes a collection.
     pub(crate) name: String,
     /// The new object. For `CONNECT`: the options of the connection. For `DELETE`: `None`.
     pub(crate) object: Option<Value>,

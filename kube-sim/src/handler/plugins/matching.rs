@@ -12,8 +12,9 @@ use crate::shared_state::Inner;
 use crate::status::SimError;
 use crate::store::selector::{LabelSelector, Labels};
 
-/// The version of the resource in which the webhook receives the request; `None` if the webhook does not match the
-/// request.
+/// Returns the resource of the request if the webhook matches the request, and `None` otherwise. The webhook
+/// receives objects in the API version of the returned resource. This version may differ from the API version
+/// of the request.
 ///
 /// # Errors
 /// The response to a request whose namespace does not exist.

@@ -15,8 +15,8 @@ use crate::webhooks::type_text;
 /// The API version of the reviews. `admission.k8s.io/v1beta1` is not supported.
 const API_VERSION: &str = "admission.k8s.io/v1";
 
-/// The `AdmissionRequest` without its uid and the objects. `resource` is the version in which the webhook receives the
-/// objects.
+/// The `AdmissionRequest` without its uid and the objects. The webhook receives the objects in the version of
+/// `resource`.
 pub(super) fn admission_request(attributes: &Attributes<'_>, resource: &Resource) -> Value {
     let resource_json = |r: &Resource| json!({"group": r.group, "version": r.version, "resource": r.plural});
     let mut request = json!({

@@ -1,10 +1,10 @@
-//! The phases of a write, which create, update, patch and apply share.
+//! The phases of a write. The operations create, update, patch and apply share these phases.
 //!
 //! 1. Decode: parse the body, check its kind, drop or refuse unknown fields; for a patch, apply it to the stored
 //!    object.
 //! 2. Mutating admission.
-//! 3. Default and prepare: the defaults of the schema and of the strategy, `managedFields`, prepare for create or
-//!    update.
+//! 3. Default and prepare: apply the defaults of the schema and of the strategy, update `managedFields`, and
+//!    prepare the object for the create or the update.
 //! 4. Validate the object and its metadata.
 //! 5. Validating admission, at the end of `validate_*`.
 //! 6. Commit, unless another request has changed the stored object since phase 1. After such a change, an update

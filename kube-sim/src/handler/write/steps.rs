@@ -18,7 +18,8 @@ pub(super) fn apply_defaults(resource: &Resource, clock: &Clock, old: Option<&Va
     }
 }
 
-/// Drops the nulls that the schema of a custom resource does not allow (`nullable: false`).
+/// Drops each field of a custom resource that is null but not nullable (`nullable: false` in the schema).
+/// Keeps null list items.
 pub(super) fn drop_nulls(resource: &Resource, object: &mut Value) {
     if resource.custom_properties().is_some() {
         schema::drop_nulls(&resource.schema(), object);

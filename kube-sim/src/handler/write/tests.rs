@@ -86,7 +86,7 @@ fn an_update_begins_again_if_the_object_changes_during_the_update() {
 }
 
 #[test]
-fn an_update_with_a_resource_version_conflicts_if_the_object_changes_during_the_update() {
+fn an_update_with_a_resource_version_fails_with_conflict_if_the_object_changes_during_the_update() {
     let sim = sim_with_config_map();
     let stale = sim.get("v1", "ConfigMap", "default", "a").unwrap();
     let mut attempts = 0;
@@ -204,7 +204,8 @@ fn a_write_to_a_subresource_looks_up_namespace_labels_only_on_demand() {
                 let old = json!({});
                 cx.with_subresource_update(&old, |update| sender.send(update.old.is_object()).unwrap());
             });
-            // A lookup would wait for the lock of the state.
+            // This thread holds the lock of the state. If the spawned thread looked up the namespace labels,
+            // it would wait for this lock, and `recv_timeout` would return an error.
             let finished = receiver.recv_timeout(std::time::Duration::from_secs(10));
             drop(state);
             finished

@@ -41,7 +41,7 @@ fn stored_value(resource: &Resource, object: &StoredObject) -> Value {
 
 impl WriteContext<'_> {
     /// Runs mutating admission on `new`, sets its defaults and prepares it to replace `old`. `shown` is `old` in the
-    /// version of the request.
+    /// API version of the request.
     pub(super) async fn prepare_update(
         &mut self,
         old: Arc<StoredObject>,
@@ -166,7 +166,8 @@ impl WriteContext<'_> {
         self.resource().strategy.copy_subresource.filter(|_| part == WrittenPart::Other)
     }
 
-    /// Commits an update; `None` if the object has changed since the phases began.
+    /// Commits an update. Returns `None` if the stored object has changed since phase 1 of the write. The
+    /// documentation of the [parent module](super) lists the phases.
     pub(super) async fn commit_update(
         &self,
         replacement: Replacement,

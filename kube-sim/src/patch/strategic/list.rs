@@ -206,8 +206,9 @@ fn rank(order: &[Value], item: &Value, merge_key: &str, kind: ItemKind) -> Optio
 }
 
 /// Checks that `order`, the value of `$setElementOrder`, contains all items of `patch` in the same order. An empty
-/// `order` is not checked. Items with a `delete` directive are skipped. Items with another directive are also skipped,
-/// except after the item that matches the last entry of `order`: there, as in the API server, they are an error.
+/// `order` is not checked. Items with a `delete` directive are skipped. An item with another directive is
+/// skipped if it comes before the item that matches the last entry of `order`. If it comes after that item,
+/// it is an error, as in the API server.
 pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> Result<(), PatchError> {
     if patch.is_empty() || order.is_empty() {
         return Ok(());

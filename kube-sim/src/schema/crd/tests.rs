@@ -251,8 +251,8 @@ fn integer_defaults_are_rejected_if_the_value_or_the_maximum_overflows_int64() {
         &of(json!({"type": "integer", "format": "int64", "default": 5, "maximum": i64::MAX})),
         &[&format!("{default} \"\": Maximum boundary value must be of type integer with format int64 in ")],
     );
-    // Without a default, the schema is valid, although its maximum rejects every value of the field: `i64::MAX` as a
-    // floating-point number is 2^63, which overflows int64.
+    // The maximum is read as a floating-point number: `i64::MAX` becomes 2^63, which overflows int64. Such a
+    // maximum rejects every value of the field, also a default. A schema without a default is valid.
     assert_schema_errors(&of(json!({"type": "integer", "format": "int64", "maximum": i64::MAX})), &[]);
 }
 
@@ -298,7 +298,7 @@ fn assert_selectable_field_errors(paths: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn selectable_fields_must_be_at_most_eight_distinct_strings_booleans_or_integers() {
+fn selectable_fields_are_rejected_if_invalid_duplicate_or_more_than_eight() {
     for path in [".spec.s", ".spec.i", ".spec.b", ".spec.o.x", ".spec.m.a", ".status.t"] {
         assert_selectable_field_errors(&[path], &[]);
     }

@@ -77,7 +77,7 @@ fn type_errors_contain_the_field_and_its_go_type() {
 }
 
 #[test]
-fn rejects_malformed_quantities_times_and_base64() {
+fn malformed_quantities_and_times_and_base64_are_rejected() {
     let quantity =
         "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
     let limits = |cpu: &str| json!({"spec": {"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": cpu}}}]}}}});

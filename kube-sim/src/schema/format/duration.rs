@@ -10,7 +10,8 @@ const UNITS: [&str; 11] = ["ns", "us", "\u{b5}s", "ms", "s", "m", "h", "hr", "d"
 /// A word such as `minutes`, which begins with one of these prefixes, is also a unit.
 const UNIT_PREFIXES: [&str; 8] = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
 
-/// The syntax of Go's `time.ParseDuration`, such as `1h30m`. The expression does not limit the numbers.
+/// The syntax of Go's `time.ParseDuration`, such as `1h30m`. The expression accepts numbers of any size:
+/// `is_duration` checks that the numbers fit into an int64.
 static GO_DURATION: LazyLock<Regex> = LazyLock::new(|| {
     const NUMBER_AND_UNIT: &str = "(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:ns|us|\u{b5}s|\u{3bc}s|ms|s|m|h)";
     super::compile_pattern(&format!("^[+-]?(?:0|(?:{NUMBER_AND_UNIT})+)$"))

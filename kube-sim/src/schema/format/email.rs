@@ -6,7 +6,7 @@ pub(super) fn is_address(text: &str) -> bool {
     parser.parse_address(GroupRule::Allowed) == Some(1) && parser.skip_comments() && parser.rest.is_empty()
 }
 
-/// Parses the string; `rest` is the part that has not been parsed.
+/// A parser of an email address. `rest` is the part of the text that has not been parsed.
 struct Parser<'a> {
     rest: &'a str,
 }

@@ -56,7 +56,8 @@ pub(super) struct Nesting {
     group: Group,
 }
 
-/// How many copies the elements of one group (or of the whole expression) have.
+/// Counts the copies that repetition operators make of the elements of one group, or of the whole
+/// expression.
 #[derive(Debug, Default)]
 struct Group {
     /// The largest number of copies among the elements before the last element.
@@ -66,7 +67,7 @@ struct Group {
 }
 
 impl Group {
-    /// Ends the last element, and includes its number of copies in `copies`.
+    /// Ends the last element. If it has more copies than `copies`, sets `copies` to its number of copies.
     fn finish_element(&mut self) {
         self.copies = self.copies.max(self.last.take().unwrap_or(0));
     }

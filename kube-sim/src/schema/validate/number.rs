@@ -59,9 +59,9 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
 
 /// Creates the errors about one number.
 ///
-/// If the number is an int64, and the type of its field can represent a bound, the server truncates the bound before the
-/// comparison: a field of type `number` with a `maximum` of 3.5 rejects 4 with the error "should be less than or equal
-/// to 3".
+/// The server truncates a bound before the comparison if the number is an int64 and the bound is in the
+/// range of the field. For example, a field of type `number` with a `maximum` of 3.5 rejects 4 with the error
+/// "should be less than or equal to 3".
 struct NumberValidator<'a> {
     value: &'a Value,
     number: f64,

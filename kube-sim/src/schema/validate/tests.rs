@@ -140,7 +140,7 @@ fn integer_fields_reject_numbers_outside_int64() {
 }
 
 #[test]
-fn integer_fields_report_bounds_and_factors_outside_their_type() {
+fn minimum_maximum_and_multiple_of_must_fit_the_integer_type() {
     let out_of_range = |what: &str, format: &str| {
         format!("<nil>: Invalid value: \"\": {what} value must be of type integer {format} in spec.x")
     };
@@ -177,8 +177,8 @@ fn integer_fields_report_bounds_and_factors_outside_their_type() {
     );
 }
 
-/// If the value of a `number` field is an integer, the server truncates the bounds and the factor to int64. A bound
-/// outside of int64 becomes `i64::MIN`.
+/// If the value of a `number` field is an integer, the server truncates `minimum`, `maximum` and `multipleOf`
+/// to int64. A `minimum` or `maximum` outside of int64 becomes `i64::MIN`.
 #[test]
 fn number_fields_compare_integers_with_truncated_bounds() {
     let should =

@@ -24,8 +24,9 @@ impl Default for Network {
 
 impl SimBuilder {
     /// Sets the address that the server advertises: the endpoint of the service `kubernetes`, by default `192.0.2.1:6443`.
-    /// As in a real server, the service has no endpoint if the validation of endpoints refuses the address: a loopback
-    /// or link-local one, or `0.0.0.0`. The server does not listen at this address.
+    /// The validation of endpoints refuses loopback addresses, link-local addresses and `0.0.0.0`. For such
+    /// an address, the service has no endpoint, as in a real server. The server does not listen at the
+    /// advertised address.
     ///
     /// # Examples
     /// ```

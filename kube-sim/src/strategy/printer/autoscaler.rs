@@ -13,7 +13,7 @@ pub(in crate::strategy) fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&object["spec"], &object["status"]);
     let targets = match &spec["targetCPUUtilizationPercentage"] {
         Value::Null => targets(&spec["metrics"], &status["currentMetrics"]),
-        // `autoscaling/v1` has only this metric.
+        // The CPU utilization is the only metric in `autoscaling/v1`.
         percent => {
             let metric = |utilization: &Value| {
                 json!([{"type": "Resource", "resource": {

@@ -126,7 +126,7 @@ pub(in crate::strategy) fn volume_attachment_cells(object: &Value, now: Timestam
     ]
 }
 
-pub(in crate::strategy) fn attributes_class_cells(object: &Value, now: Timestamp) -> Vec<Value> {
+pub(in crate::strategy) fn volume_attributes_class_cells(object: &Value, now: Timestamp) -> Vec<Value> {
     vec![name_cell(object), text_cell(&object["driverName"]), age_cell(object, now)]
 }
 

@@ -188,8 +188,9 @@ fn service_path_problem(text: &str) -> Option<&'static str> {
     segments.iter().find_map(|segment| texts::subdomain_problem(segment))
 }
 
-/// Checks the API groups, API versions, operations and resources of a `RuleWithOperations`. In `apiGroups`, `apiVersions`
-/// and `operations`, `*` must be the only item. [`check_resources`] checks the wildcards in `resources`.
+/// Checks the API groups, API versions, operations and resources of a `RuleWithOperations`. If `apiGroups`,
+/// `apiVersions` or `operations` contains `*`, this list must have no other item. [`check_resources`] checks
+/// the wildcards in `resources`.
 fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
     for field in ["apiGroups", "apiVersions", "operations", "resources"] {
         let at = join(path, field);
@@ -316,7 +317,7 @@ fn require_policy_fields(path: &str, spec: &Value, out: &mut Errors) {
     }
 }
 
-/// Checks that the keys of the audit annotations differ, and that `POLICY_NAME/KEY` is a qualified name.
+/// Checks that each audit annotation has a unique key, and that `POLICY_NAME/KEY` is a qualified name.
 fn check_annotation_keys(_: &str, policy: &Value, out: &mut Errors) {
     let name = policy["metadata"]["name"].as_str().unwrap_or_default();
     let annotations = &policy["spec"]["auditAnnotations"];

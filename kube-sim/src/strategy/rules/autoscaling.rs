@@ -95,7 +95,7 @@ fn check_target(path: &str, target: &Value, out: &mut Errors) {
     PointerRange(1, MAX_INT32).run(&join(path, "averageUtilization"), &target["averageUtilization"], out);
 }
 
-/// Checks that the target of an object or external metric has `value` or `averageValue`.
+/// Checks the target of an `Object` or `External` metric. The target must have `value` or `averageValue`.
 fn check_value_target(path: &str, target: &Value, out: &mut Errors) {
     if target["value"].is_null() && target["averageValue"].is_null() {
         let why = "must set either a target value for metric or a per-pod target";

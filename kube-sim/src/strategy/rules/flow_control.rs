@@ -146,12 +146,12 @@ fn check_star_is_only_item(path: &str, list: &Value, others: &str, out: &mut Err
     }
 }
 
-/// The reason that a text is neither a namespace nor `*`.
+/// Validates the name of a namespace; `*` is also valid. Returns the reason if the text is invalid.
 fn namespace_problem(text: &str) -> Option<&'static str> {
     if text == "*" { None } else { texts::dns_label_problem(text) }
 }
 
-/// The reason that a text is neither the name of a service account nor `*`.
+/// Validates the name of a service account; `*` is also valid. Returns the reason if the text is invalid.
 fn service_account_problem(text: &str) -> Option<&'static str> {
     if text == "*" { None } else { texts::subdomain_problem(text) }
 }

@@ -145,7 +145,9 @@ pub(super) fn move_errors(group: &str, kind: &str, errors: &mut [FieldError]) {
     }
 }
 
-/// If `field` has the form of `from`, returns the path `to` with the last list indexes of `field`.
+/// Returns the path `to` if the path `field` matches the pattern `from`, otherwise `None`. In `from` and
+/// `to`, `[]` stands for a list index. The returned path has the list indexes of `field`. If `to` has fewer
+/// indexes than `from`, only the last indexes are used.
 fn moved_path(field: &str, from: &str, to: &str) -> Option<String> {
     let mut indexes = Vec::new();
     let mut rest = field;

@@ -295,7 +295,7 @@ fn check_divisor(path: &str, reference: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that a key of a config map or secret is invalid: the key is too long.
+/// The error text for a key of a config map or secret that is too long; `None` for any other key.
 fn key_length_problem(text: &str) -> Option<&'static str> {
     (text.len() > 253).then_some("must be no more than 253 characters")
 }
@@ -330,7 +330,8 @@ fn check_dns_option(path: &str, option: &Value, out: &mut Errors) {
     }
 }
 
-/// The reason that a text is not the name of a kernel parameter, with dots or slashes as separators.
+/// Validates the name of a kernel parameter. The parts of the name are separated by dots or slashes. Returns
+/// the reason if the name is invalid.
 fn sysctl_problem(text: &str) -> Option<&'static str> {
     let part = |part: &str| {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

@@ -48,8 +48,9 @@ pub(super) fn label_value_problem(text: &str) -> Option<&'static str> {
     (!names::is_label_value(text)).then_some(names::INVALID_LABEL_VALUE)
 }
 
-/// The reason that a text is not the name of a port (RFC 6335): at most 15 lower-case letters, digits and single
-/// dashes, with at least one letter.
+/// The reason that a text is not a valid port name (RFC 6335). A valid name has at most 15 characters:
+/// lower-case letters, digits and single dashes. It contains at least one letter. It does not begin or end
+/// with a dash.
 pub(super) fn port_name_problem(text: &str) -> Option<&'static str> {
     if text.len() > 15 {
         return Some("must be no more than 15 characters");
@@ -131,8 +132,8 @@ pub(in crate::strategy) fn canonical_ip(text: &str) -> Option<String> {
     parse_ip(text).map(|address| address.to_string())
 }
 
-/// The reason that a text is not a CIDR (RFC 4632): an IP address without bits beyond the prefix, `/`, and the length of
-/// the prefix.
+/// The reason that a text is not a CIDR (RFC 4632). A CIDR consists of an IP address, `/`, and the length of
+/// the prefix. The bits of the address beyond the prefix must be zero.
 pub(super) fn cidr_problem(text: &str) -> Option<&'static str> {
     const INVALID: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
     let Some((address_text, length_text)) = text.split_once('/') else { return Some(INVALID) };

@@ -71,7 +71,7 @@ fn invalid_migration_fields(old: &Value, new: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_migration_keeps_one_outcome_and_its_resource_version() {
+fn a_migration_cannot_have_two_outcomes_or_change_its_outcome_or_resource_version() {
     let is_true = |kind: &str| json!({"type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2024-01-01T00:00:00Z"});
     let both = json!({"conditions": [is_true("Succeeded"), is_true("Failed")]});
     assert_eq!(invalid_migration_fields(&json!({}), &both), ["status.conditions"]);

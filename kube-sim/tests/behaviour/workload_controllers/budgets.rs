@@ -76,7 +76,7 @@ async fn a_scaled_deployment_changes_the_expected_pods() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scaled_custom_resource_changes_the_expected_pods() {
+async fn the_expected_pods_follow_the_scale_of_a_custom_resource() {
     let sim = sim();
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     sim.create(&json!({

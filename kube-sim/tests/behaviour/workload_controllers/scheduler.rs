@@ -218,7 +218,7 @@ async fn gated_pods_and_pods_of_other_schedulers_are_not_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_waits_for_the_pod_of_its_affinity() {
+async fn a_pod_waits_for_a_pod_that_its_affinity_requires() {
     let sim = sim();
     let near = json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
         "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"role": "cache"}},

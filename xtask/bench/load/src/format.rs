@@ -1,5 +1,5 @@
-//! `Format`: JSON or Protobuf. kube-sim's codec encodes each object in Protobuf once. This codec shares no code with the
-//! contenders.
+//! `Format`: JSON or Protobuf. Each object is encoded in Protobuf only once. The encoder is part of kube-sim,
+//! and shares no code with the contenders.
 
 use crate::http::append_chunk;
 use crate::protobuf::encode::{encode_without_envelope, envelope, put_bytes};

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use crate::format::{Format, TypeInfo};
 
-/// Serialised objects in one buffer, so that the bytes of any range of objects are the content of a list's `items`.
+/// Serialised objects in one buffer, with the separator of the format between them. The bytes of consecutive
+/// objects in the buffer are the content of the `items` of a list with these objects.
 #[derive(Debug)]
 pub(crate) struct ObjectSet {
     bytes: Vec<u8>,

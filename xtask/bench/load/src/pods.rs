@@ -21,7 +21,8 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 pub(crate) struct Pod {
     /// The index of the pod, from which [`PodGenerator`] derives immutable fields such as the uid.
     pub(crate) index: usize,
-    /// Whether this pod is the sentinel: the last object of lists and events, which marks the end of a measurement.
+    /// Whether this pod is the sentinel, which marks the end of a measurement. The sentinel is the last pod
+    /// of each list, and the last event modifies the sentinel.
     pub(crate) sentinel: bool,
     pub(crate) version: u64,
     pub(crate) generation: u32,

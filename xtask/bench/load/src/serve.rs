@@ -166,7 +166,7 @@ impl Server {
         resource: &str,
         request: &ApiRequest<'_>,
     ) -> Option<Collection<'_>> {
-        let is_relist = || request.query.get("watch").is_none() && session.record_list_if_expired();
+        let is_relist = || request.query.get("watch").is_none() && session.record_list_request();
         let (objects, version) = match resource {
             "pods" if is_relist() => (self.dataset.relisted_pods(), RELIST_VERSION),
             "pods" => (self.dataset.pods(), LIST_VERSION),

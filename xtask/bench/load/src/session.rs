@@ -40,7 +40,7 @@ struct State {
     waiting: usize,
     /// The time of the first list request after the expiry of the watches.
     relist: Option<Instant>,
-    /// The numbers of the TLS connections that have carried requests of the session.
+    /// The sequence numbers of the TLS connections that have carried requests of the session.
     connections: HashSet<u64>,
 }
 
@@ -115,7 +115,7 @@ impl Session {
 
     /// Call this method for each list request for pods. Returns whether the watches have expired; after their expiry, the
     /// response has the relisted pods. Records the time of the first list request after the expiry.
-    pub(crate) fn record_list_if_expired(&self) -> bool {
+    pub(crate) fn record_list_request(&self) -> bool {
         let mut state = self.state();
         let is_expired = state.gate == Gate::Expired;
         if is_expired {

@@ -32,7 +32,7 @@ pub(crate) fn client(config: &Config) -> anyhow::Result<Client> {
     Ok(ClientBuilder::over(client, config)?.build())
 }
 
-/// Accepts any certificate and signature: no row measures handshakes.
+/// Accepts any certificate and signature. No row of the benchmark measures TLS handshakes.
 #[derive(Debug)]
 struct AcceptAnyCertificate;
 

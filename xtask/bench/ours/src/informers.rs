@@ -42,8 +42,8 @@ impl SharedPods {
         })
     }
 
-    /// Returns the store. kube's contender also returns the task that feeds the store. In this contender, the first
-    /// subscription has already started such a task.
+    /// Returns the store. The first subscription has started the task that feeds the store, so this function
+    /// returns `()` in place of a task. In kube's contender, this function starts and returns the task.
     pub(crate) fn into_running_store(self) -> (Store<Pod>, ()) {
         (self.0.store(), ())
     }

@@ -105,7 +105,7 @@ fn filters_keep_the_matching_events() {
 }
 
 #[test]
-fn rows_in_protobuf_read_the_same_objects() {
+fn protobuf_rows_read_the_same_objects_as_json_rows() {
     check_row("list-protobuf", PODS, Some("pods"));
     check_row("store-list-protobuf", PODS, Some("pods"));
     check_row("store-watchlist-protobuf", PODS, Some("pods"));

@@ -32,7 +32,7 @@ const ETCD_VERSION: &str = "3.7.3";
 const KWOK_VERSION: &str = "0.8.0";
 /// The version of the kubelet's streaming library.
 const CRI_STREAMING_VERSION: &str = "0.37.2";
-/// The version of the Go module `k8s.io/kubectl`, from which the older kubectl is built.
+/// The version of the Go module `k8s.io/kubectl` in [`Recipe::kubectl`], which builds an older kubectl.
 const KUBECTL_VERSION: &str = "0.32.13";
 /// The folders of kwok's Stages, which define the behaviour of pods and nodes.
 const STAGE_FOLDERS: [&str; 3] =

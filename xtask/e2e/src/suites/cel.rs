@@ -17,7 +17,7 @@ use crate::failure::{Outcome, check, check_eq, refused};
 use crate::support::{MANAGED_BY_LABEL, eventually};
 
 suite!("cel":
-    rules_that_do_not_compile_or_cost_too_much_are_refused [Latest],
+    rules_that_cost_too_much_or_do_not_compile_are_refused [Latest],
     rules_are_evaluated_on_objects [Latest],
     rules_are_evaluated_on_updates [Latest],
     unchanged_values_are_not_refused [Latest],
@@ -126,7 +126,7 @@ fn check_no_differences(differences: &[String]) -> Outcome {
     Ok(())
 }
 
-async fn rules_that_do_not_compile_or_cost_too_much_are_refused(env: Env) -> Outcome {
+async fn rules_that_cost_too_much_or_do_not_compile_are_refused(env: Env) -> Outcome {
     let definitions: Api<DynamicObject> = Api::all_with(env.client(), &crd_resource());
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let mut differences = Vec::new();

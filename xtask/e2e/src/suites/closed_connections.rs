@@ -88,7 +88,7 @@ async fn a_watch_resumes_without_a_relist_after_its_idle_connection_closes(env: 
     // The client opened one connection for each watch. This shows that no request failed, and that no
     // connection closed too early. Without WatchList, the initial list needs a further connection, because
     // calls and watches do not share connections.
-    let lists = usize::from(env.server().unmet_reason(Need::WatchList).is_some());
+    let lists = usize::from(env.server().unmet_need_reason(Need::WatchList).is_some());
     check_eq!(proxy.accepted.load(Ordering::Relaxed), errors + lists);
     env.api::<ConfigMap>().create(&PostParams::default(), &labelled_config_map("a", "topic", "cuts")).await?;
     let next =

@@ -17,7 +17,7 @@ suite!("conflict":
     replace_without_a_version_overwrites_the_object,
     replace_with_the_uid_of_a_deleted_object_conflicts,
     patch_with_an_outdated_version_conflicts,
-    delete_with_failed_preconditions_conflicts,
+    a_delete_conflicts_if_its_preconditions_fail,
     writers_that_retry_conflicts_lose_no_update,
 );
 
@@ -77,7 +77,7 @@ async fn patch_with_an_outdated_version_conflicts(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn delete_with_failed_preconditions_conflicts(env: Env) -> Outcome {
+async fn a_delete_conflicts_if_its_preconditions_fail(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let preconditions = |uid: Option<String>, resource_version: Option<String>| {

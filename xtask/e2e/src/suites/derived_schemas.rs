@@ -134,7 +134,7 @@ async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
             Err(error) => error,
             // Kubernetes 1.33 does not check the range of an integer of the format `int32`.
             Ok(_)
-                if env.server().unmet_reason(Need::Latest).is_some()
+                if env.server().unmet_need_reason(Need::Latest).is_some()
                     && validate_locally(spec).is_err_and(|errors| errors.contains("int32")) =>
             {
                 objects.delete("bad", &DeleteParams::default()).await?;

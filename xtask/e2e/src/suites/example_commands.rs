@@ -271,7 +271,8 @@ async fn log_stream_follows_one_output(env: Env) -> Outcome {
     create_running_pod(&env).await?;
     check_eq!(run_example(&env, "log_stream", &["web", "--stderr"]).await?, ["stderr 1", "stderr 2"]);
     let example = RunningExample::start(&env, "log_stream", &["web", "--follow", "--stdout"])?;
-    // The first two lines exist before the example starts.
+    // The log has the lines `stdout 1` and `stdout 2` before the example starts. The example prints the line
+    // `stdout 4` only if it follows the log.
     example.wait_for_line(&["stdout 4"]).await?;
     Ok(())
 }

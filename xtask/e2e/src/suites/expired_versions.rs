@@ -117,7 +117,8 @@ fn drain_events(informer: &mut Informer<ConfigMap>, events: &mut Vec<String>) {
             WatchEvent::Added(map) => format!("added {}", map.name_any()),
             WatchEvent::Modified(map) => format!("modified {}", map.name_any()),
             WatchEvent::Deleted(map) => format!("deleted {}", map.name_any()),
-            // The 410 of the watch may be queued as an error event.
+            // The server may end the watch with an ERROR event with the code 410. The informer queues this
+            // event.
             WatchEvent::Bookmark(_) | WatchEvent::Error(_) => continue,
         });
     }

@@ -45,7 +45,7 @@ struct Recorder {
 
 #[derive(Default)]
 struct Records {
-    /// Each leader's last `renewTime`, by the first part of the leader's identity.
+    /// The last `renewTime` of each leader. The key is the part of the leader's identity before the `_`.
     renewals: HashMap<String, Timestamp>,
     /// The path of each patch in the journal of kube-sim, and the time at which the recorder read the entry. This time
     /// is not earlier than the request.

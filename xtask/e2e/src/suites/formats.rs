@@ -272,7 +272,7 @@ async fn compact_stores_have_the_objects_of_the_server_in_both_formats(env: Env)
         let mut reflector = Reflector::with_storage(api, Config::default(), storage);
         let store = reflector.store();
         for change in ["\"1\" \\ \u{1F600}", "2\n"] {
-            // The first change is in the initial list, and the second one is an event of the watch.
+            // The first change is in the initial list. The second change arrives as events of the watch.
             for name in ["a", "b"] {
                 let _ = maps.delete(name, &DeleteParams::default()).await;
                 maps.create(&PostParams::default(), &config_map(name, change)).await?;

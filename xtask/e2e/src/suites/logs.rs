@@ -10,7 +10,7 @@ use crate::failure::{Outcome, check, check_eq, refused};
 
 suite!("logs":
     logs_are_read_as_text [Processes],
-    logs_of_one_output_are_read [Processes],
+    logs_of_the_selected_outputs_are_read [Processes],
     followed_logs_continue_with_new_lines [Processes],
 );
 
@@ -27,7 +27,7 @@ async fn logs_are_read_as_text(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn logs_of_one_output_are_read(env: Env) -> Outcome {
+async fn logs_of_the_selected_outputs_are_read(env: Env) -> Outcome {
     let pods = create_running_pod(&env).await?;
     for (stream, expected) in [
         (LogStream::Stdout, "stdout 1\nstdout 2\n"),

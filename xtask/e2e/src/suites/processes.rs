@@ -22,7 +22,7 @@ suite!("processes":
     a_terminal_has_the_size_that_the_client_sends [Processes],
     streams_fail_after_an_abort [Processes],
     a_command_runs_over_the_subprotocol_v4 [Processes],
-    an_attached_process_answers_its_input [Processes],
+    an_attached_process_echoes_its_input [Processes],
     a_missing_or_ambiguous_container_is_refused [Processes],
 );
 
@@ -144,7 +144,7 @@ async fn a_command_runs_over_the_subprotocol_v4(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn an_attached_process_answers_its_input(env: Env) -> Outcome {
+async fn an_attached_process_echoes_its_input(env: Env) -> Outcome {
     let new = create_running_pod(&env).await?;
     for (pods, can_close) in [(new, true), (api_with_old_protocol(&env)?, false)] {
         let mut process = pods.attach("web", &params_with_input()).await?;

@@ -1,5 +1,6 @@
-//! Helpers of the suites that use processes, logs or ports of a pod: a running pod, an `Api` whose client offers only the
-//! old protocol of streams, and functions that read the outputs of a process.
+//! Helpers of the suites that use processes, logs or ports of a pod: a running pod, an `Api` whose client
+//! offers only the WebSocket subprotocol `v4.channel.k8s.io`, and functions that read the outputs of a
+//! process.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ use crate::failure::{Outcome, check, check_eq};
 
 suite!("testdata":
     objects_of_all_kinds_are_equal_in_both_formats [Go],
-    the_table_of_messages_equals_the_types_of_the_modules [Go],
+    the_protobuf_table_equals_the_types_of_the_go_modules [Go],
 );
 
 /// The module with the test data: the newest supported version.
@@ -99,7 +99,7 @@ async fn objects_of_all_kinds_are_equal_in_both_formats(_env: Env) -> Outcome {
     Ok(())
 }
 
-async fn the_table_of_messages_equals_the_types_of_the_modules(_env: Env) -> Outcome {
+async fn the_protobuf_table_equals_the_types_of_the_go_modules(_env: Env) -> Outcome {
     let mut table = xtask_protobuf::Table::default();
     for version in xtask_protobuf::VERSIONS {
         let mut go = tokio::process::Command::from(xtask_protobuf::description_command(version));

@@ -63,7 +63,7 @@ async fn a_layer_is_added_to_the_default_layers() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_sends_requests_without_an_api() -> anyhow::Result<()> {
+async fn a_client_sends_requests_without_the_type_api() -> anyhow::Result<()> {
     let client = Client::new(Sim::new().service(), "default");
     let request = http::Request::get("/api/v1/namespaces/default").body(Vec::new())?;
     let namespace: Namespace = client.request(request.clone()).await?;

@@ -52,7 +52,7 @@ fn a_conversion_review_gets_a_success_response() -> anyhow::Result<()> {
 }
 
 #[test]
-fn groups_versions_and_references_have_the_api_of_kube() -> anyhow::Result<()> {
+fn type_metadata_and_references_have_the_api_of_kube() -> anyhow::Result<()> {
     let gvk = "apps/v1".parse::<GroupVersion>()?.with_kind("Deployment");
     assert_eq!(gvk, GroupVersionKind::gvk("apps", "v1", "Deployment"));
     assert!(Version::parse("v1").priority() > Version::parse("v1beta1").priority());

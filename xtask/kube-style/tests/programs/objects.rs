@@ -108,7 +108,7 @@ async fn a_list_survives_an_object_that_does_not_decode() -> anyhow::Result<()> 
 }
 
 #[test]
-fn a_built_status_becomes_an_api_error() {
+fn an_api_error_can_contain_a_status_that_the_program_built() {
     let details = StatusDetails { name: "web".into(), retry_after_seconds: 3, ..StatusDetails::default() };
     let status = Status::failure("try later", "Conflict").with_code(409).with_details(details);
     assert!(status.is_failure() && status.is_conflict() && !status.is_not_found());

@@ -1,5 +1,6 @@
-//! `Sandbox`: an isolated environment for a program of `cargo xtask`, with a temporary folder, cache, and scripts that
-//! stand in for Go, etcd and kube-apiserver. An environment variable marks all processes of this environment.
+//! `Sandbox`: an isolated environment for a program of `cargo xtask`. It consists of a temporary folder,
+//! which contains a cache folder. Tests write scripts into the folder: the scripts stand in for Go, etcd and
+//! kube-apiserver. An environment variable marks all processes of this environment.
 
 #![expect(dead_code, reason = "no test file uses all of this module")]
 

@@ -10,7 +10,7 @@ use crate::client::auth::token_file::{READ_TIMEOUT, TokenFile};
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
-fn reads_of_a_file_that_does_not_respond_block_one_thread() {
+fn a_file_that_does_not_respond_blocks_at_most_one_thread() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one").unwrap();

@@ -139,7 +139,7 @@ async fn a_request_succeeds_after_all_connections_have_received_goaway() {
         held.push(client.open(get("/x?hold")).await.unwrap());
     }
     assert_eq!(server.accepted.load(SeqCst), 5);
-    // The remaining streams keep the connections open.
+    // Ends every second stream. The other streams keep the connections open.
     let mut number = 0;
     held.retain(|_| {
         number += 1;

@@ -86,8 +86,9 @@ impl HttpBody for ResponseBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // This error may be a reset with NO_ERROR. If a response is complete before such a reset (RFC 9113, 8.1),
-                // `h2` returns the end of the body. A reset that arrives here has cut off the response.
+                // The response is incomplete, even if the error is a reset with NO_ERROR. A server may also
+                // send such a reset after a complete response (RFC 9113, 8.1). In this case, `h2` returns the
+                // end of the body instead of an error.
                 Some(Err(error)) => {
                     let cause = lease.failure_after_sending(error).error;
                     this.end(cx);

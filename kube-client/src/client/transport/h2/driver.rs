@@ -23,8 +23,9 @@ use super::{
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 /// The maximum time between a ping and its answer.
 const PONG_TIMEOUT: Duration = Duration::from_secs(15);
-/// The interval at which the task of a connection polls the connection, even while the task of a single request polls it.
-/// The program may poll that request late, and the server closes a connection whose client does not answer pings.
+/// The interval at which the task of a connection polls the connection. If the connection has only one
+/// request, the task of this request also polls the connection. The program may poll the request late. The
+/// connection must answer the pings of the server even then: otherwise, the server closes the connection.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state machine of a connection: a poll reads and writes the socket, and wakes the requests whose responses have

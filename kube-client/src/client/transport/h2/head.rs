@@ -20,8 +20,9 @@ const REMOVED_HEADERS: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// Splits a request to `target` into its head in HTTP/2 and its body. `:authority` is the value of the header `Host`,
-/// or the authority of `target` if the request has no such header.
+/// Splits a request to `target` into the head of an HTTP/2 request, and the body. `:authority` is the value
+/// of the header `Host`. If the request has no such header, `:authority` is the host of `target`, and the
+/// port of `target` unless it is the default port of the scheme.
 pub(super) fn split_request(request: Request<Body>, target: &Uri) -> Result<(Request<()>, Body), BoxError> {
     let (mut parts, body) = request.into_parts();
     let mut uri = target.clone().into_parts();
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_content_length_for_a_non_empty_body_and_always_for_post_put_and_patch() {
+    fn post_put_and_patch_requests_and_requests_with_a_body_have_a_content_length() {
         let target = Uri::from_static("https://h/x");
         for (method, body, expected) in [
             (Method::POST, b"abc".to_vec(), Some("3")),

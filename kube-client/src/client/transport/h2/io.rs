@@ -31,8 +31,9 @@ pub(super) struct Health {
     failure: OnceLock<Failure>,
 }
 
-/// A cause of a socket's failure that [`Health`] keeps for the errors of requests. The crate `h2` keeps only
-/// the kind and the text of a socket error. These are enough for all causes that this enum does not contain.
+/// A cause of a socket's failure. [`Health`] stores the cause, and [`Health::cause_of`] returns it for the
+/// error of a request. The crate `h2` keeps only the kind and the text of a socket error. The kind and the
+/// text are enough for all causes that this enum does not contain.
 #[derive(Clone, Debug)]
 enum Failure {
     Stalled(Duration),

@@ -69,7 +69,7 @@ pub(super) struct Connection {
     opened: Instant,
     /// The time after which a write without progress fails; `None` is no limit.
     write_limit: Option<Duration>,
-    /// The number of leases.
+    /// The number of streams in use. Each [`StreamLease`] is one stream.
     streams: AtomicUsize,
     idle_since: Mutex<Instant>,
     /// Whether the connection gets no further requests.

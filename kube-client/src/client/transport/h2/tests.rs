@@ -182,7 +182,7 @@ async fn the_stream_of_a_dropped_request_is_reset_and_a_later_request_succeeds()
 }
 
 #[tokio::test]
-async fn a_request_that_is_not_polled_delays_no_other_request() {
+async fn other_requests_complete_while_one_request_is_not_polled() {
     let (connection, far) = connect().await;
     let mut first = Box::pin(send_request(&connection));
     assert!(poll!(&mut first).is_pending());

@@ -22,7 +22,7 @@ struct State {
     single: Option<SingleRequest>,
     /// The number of turns so far. It identifies the current turn.
     turns: u64,
-    /// Whether the connection was woken after the single request last began to poll the connection.
+    /// Whether the connection was woken since the last call of [`Turn::begin_poll`].
     is_poll_due: bool,
 }
 

@@ -77,8 +77,8 @@ pub(super) struct Pool {
     freed: [Arc<Notify>; 2],
 }
 
-/// If the dial of a further connection has failed, the pool dials no further connection for this time. Meanwhile, requests
-/// share the open connections.
+/// The duration of the pause after a failed dial. During the pause, [`Pool::dial_further_connection`] does
+/// nothing, and requests share the open connections.
 const FURTHER_DIAL_PAUSE: Duration = Duration::from_secs(10);
 /// kube-apiserver's default limit on the concurrent streams of a connection.
 const DEFAULT_MAX_STREAMS: usize = 100;
@@ -122,7 +122,7 @@ struct MultiplexedConnection {
 pub(super) type SharedDial = Shared<BoxFuture<'static, DialResult>>;
 pub(super) type DialResult = Result<NewConnection, ConnectFailure>;
 
-/// A dial that requests with this key and class share.
+/// A dial. Requests with this key and class share the dial.
 struct RunningDial {
     key: PoolKey,
     class: RequestClass,

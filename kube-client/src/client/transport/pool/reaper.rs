@@ -70,8 +70,9 @@ impl Reapers {
         self.0.iter().any(|reaper| reaper.runtime == runtime && !reaper.task.is_finished())
     }
 
-    /// The waker of a runtime's reaper. A poll of an idle connection must use this waker: the poll replaces the
-    /// waker that the reaper has set.
+    /// The waker of a runtime's reaper. Each poll of a connection replaces the waker of the previous poll. So
+    /// a poll of an idle connection must use this waker: otherwise the reaper would not wake when the server
+    /// closes the connection.
     pub(super) fn waker(&self, runtime: Option<Id>) -> &Waker {
         let reaper = self.0.iter().find(|reaper| reaper.runtime == runtime);
         reaper.and_then(|reaper| reaper.waker.as_ref()).unwrap_or(Waker::noop())

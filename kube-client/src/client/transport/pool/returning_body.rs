@@ -78,8 +78,8 @@ impl HttpBody for ReturningBody {
 /// the rest of the body would precede the next response.
 impl Drop for ReturningBody {
     fn drop(&mut self) {
-        // `return_to_pool` polls the connection. A poll outside of a runtime can panic: a write that blocks starts a tokio
-        // timer.
+        // `return_to_pool` polls the connection. If a write returns `Pending`, the poll starts a tokio timer.
+        // Outside of a runtime, this panics.
         if self.incoming.is_end_stream() && Handle::try_current().is_ok() {
             self.return_to_pool();
         }

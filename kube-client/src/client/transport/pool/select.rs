@@ -63,10 +63,12 @@ pub(super) struct Candidate {
     pub(super) age: Duration,
 }
 
-/// The number of calls that make a connection busy: one task reads and writes for all of them.
+/// A connection with at least this number of calls is busy. A single task reads and writes all calls of a
+/// connection.
 const BUSY_CALLS: usize = 16;
-/// The number of open connections for calls at which busy connections no longer cause a further connection. A
-/// request still opens a connection if none of the open connections has [`capacity`] left.
+/// If all open connections for calls are busy, a request opens a further connection only if fewer connections
+/// for calls than this number are open. This limit does not apply if none of the open connections has
+/// [`capacity`] left: a request then still opens a connection.
 const MAX_CALL_CONNECTIONS: usize = 2;
 
 /// The connection that [`select`] has selected; `index` is its position in the parameter `candidates`.
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn selects_a_connection_of_the_class_by_capacity_age_and_load() {
+    fn select_considers_the_class_capacity_age_and_load_of_connections() {
         use RequestClass::{Calls, Watches};
         let connection = |class, streams, max_streams, age| {
             Some(Candidate { class, streams, max_streams, age: Duration::from_secs(age) })

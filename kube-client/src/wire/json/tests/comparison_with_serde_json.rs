@@ -12,7 +12,7 @@ use serde_json::{Value, value::RawValue};
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 
-/// The files of texts, one text per line.
+/// The contents of the files in `corpus`. Each line of a file is one text to decode.
 const CORPUS: [&str; 4] = [
     include_str!("corpus/values.txt"),
     include_str!("corpus/numbers.txt"),

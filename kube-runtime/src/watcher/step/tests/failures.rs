@@ -19,7 +19,7 @@ fn a_watch_resumes_from_its_version_after_throttling_or_a_failed_connection() {
 }
 
 #[test]
-fn relists_after_a_failure_that_may_repeat_from_the_same_version() {
+fn the_watcher_relists_if_a_watch_from_the_same_version_may_fail_again() {
     let failures = [
         status_error(Phase::Opening, 400, reason::BAD_REQUEST),
         status_error(Phase::Opening, 422, reason::INVALID),
@@ -135,7 +135,7 @@ fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
 }
 
 #[test]
-fn backs_off_if_every_watch_ends_after_the_initial_events_and_cannot_resume() {
+fn the_watcher_backs_off_if_no_watch_can_resume_after_its_initial_events() {
     check_outputs(
         STREAMING_LISTS,
         vec![
@@ -154,7 +154,7 @@ fn backs_off_if_every_watch_ends_after_the_initial_events_and_cannot_resume() {
 }
 
 #[test]
-fn reports_repeated_older_bookmarks_and_backs_off() {
+fn the_watcher_reports_each_older_bookmark_and_backs_off() {
     check_outputs_of_watch(vec![
         (bookmark("4", false), "! wait"),
         (Input::Ready, "[ list first"),

@@ -127,7 +127,7 @@ fn check_outputs_of_watch(rest: Vec<(Input, &'static str)>) -> State {
 }
 
 #[test]
-fn requests_each_page_of_a_list_and_then_a_watch() {
+fn the_watcher_requests_each_page_of_a_list_and_then_a_watch() {
     check_outputs(
         PAGED_LISTS,
         vec![
@@ -201,7 +201,7 @@ fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
 }
 
 #[test]
-fn requests_only_one_paged_list_after_an_incomplete_streaming_list() {
+fn after_an_incomplete_streaming_list_only_the_next_list_is_paged() {
     for ending in [Ending::Brief, Ending::AfterInitialEvents, Ending::Worked] {
         check_outputs(
             STREAMING_LISTS,
@@ -244,7 +244,7 @@ fn retries_the_streaming_list_after_a_temporary_failure() {
 }
 
 #[test]
-fn relists_after_an_expired_version_in_the_response_or_in_the_stream() {
+fn a_410_status_or_a_410_error_event_causes_a_relist() {
     for expired in [
         status_error(Phase::Opening, 410, reason::EXPIRED),
         error_event(410, reason::EXPIRED),

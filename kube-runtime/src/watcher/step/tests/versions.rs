@@ -1,4 +1,5 @@
-//! Tests of resource versions: the version from which a list or a watch starts, and versions that show a restored storage.
+//! Tests of resource versions: the version from which a list or a watch starts, and older versions, which can
+//! mean that the storage was restored.
 
 use super::*;
 
@@ -61,7 +62,7 @@ fn requests_a_list_from_storage_if_the_watch_cache_lacks_the_version() {
 }
 
 #[test]
-fn keeps_the_last_received_version_during_a_relist() {
+fn a_relist_keeps_the_last_received_version() {
     for capabilities in [PAGED_LISTS, STREAMING_LISTS] {
         let mut state = State::Watching { version: "5".into(), proven: true, connection_failures: 0 };
         for input in
@@ -97,7 +98,7 @@ fn a_probe_that_reads_an_older_version_leads_to_a_list_from_storage() {
 }
 
 #[test]
-fn a_lower_version_of_a_dropped_event_does_not_mean_a_restored_storage() {
+fn a_dropped_event_with_a_lower_version_does_not_cause_a_relist() {
     check_outputs_of_watch(vec![
         (change_event("57"), "+ read"),
         (Input::Dropped("40".into()), "read"),

@@ -157,7 +157,7 @@ pub(super) fn quoted_list(items: impl IntoIterator<Item = impl AsRef<str>>) -> S
     items.into_iter().map(|item| format!("\"{}\"", item.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-/// The containers as the texts of violations name them: `container "a"` or `containers "a", "b"`.
+/// The names of containers for the text of a violation: `container "a"` or `containers "a", "b"`.
 pub(super) fn container_list(names: &[String]) -> String {
     format!("container{} {}", plural_suffix(names.len()), quoted_list(names))
 }

@@ -49,7 +49,7 @@ pub(super) fn check(
     object: &Value,
     warnings: &mut Vec<String>,
 ) -> Result<(), SimError> {
-    if write.is_of(&[("", "namespaces")]) {
+    if write.is_to_any(&[("", "namespaces")]) {
         return check_labels(write, object);
     }
     if write.is_to_pods() {
@@ -60,7 +60,7 @@ pub(super) fn check(
         return check_pod(state, write, object, warnings);
     }
     let mut templates = TEMPLATES.iter();
-    let Some((.., path)) = templates.find(|(group, plural, _)| write.is_of(&[(group, plural)])) else {
+    let Some((.., path)) = templates.find(|(group, plural, _)| write.is_to_any(&[(group, plural)])) else {
         return Ok(());
     };
     let policy = policy_of(state, write.namespace);
@@ -153,7 +153,7 @@ pub(crate) struct ExistingPods {
 /// a level other than `privileged`. `None` for any other write, and if the plugin is disabled. The caller should call
 /// [`ExistingPods::warnings`] without the lock of the state.
 pub(crate) fn existing_pods(state: &State, write: &Write<'_>, object: &Value) -> Option<ExistingPods> {
-    let old = write.old.filter(|_| write.is_of(&[("", "namespaces")]))?;
+    let old = write.old.filter(|_| write.is_to_any(&[("", "namespaces")]))?;
     let (old, new) = (policy_of_labels(old).0.enforce, policy_of_labels(object).0.enforce);
     let is_relaxed = new.version == old.version && new.level <= old.level;
     if new.level == Level::Privileged || is_relaxed || !state.has_plugin(AdmissionPlugin::PodSecurity) {

@@ -83,7 +83,8 @@ pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
     violation("non-default capabilities", addition_detail(&names, &added))
 }
 
-/// The names of the containers that add capabilities other than `allowed`, and these capabilities.
+/// Finds the capabilities that containers add although `allowed` does not contain them. Returns the names of
+/// the containers, and the capabilities.
 fn containers_that_add(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet<String>) {
     let mut added = BTreeSet::new();
     let names = pod.container_names(|container| {

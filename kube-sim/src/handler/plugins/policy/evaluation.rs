@@ -12,7 +12,7 @@ use crate::shared_state::Inner;
 /// The maximum size of the result of a `messageExpression`, in bytes.
 const MAX_MESSAGE_BYTES: usize = 5 * 1024;
 
-/// The decision of a policy against a request: a validation has failed, or the policy has an error.
+/// A negative decision of a policy on a request. The cause is a failed validation or an error of the policy.
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) message: String,

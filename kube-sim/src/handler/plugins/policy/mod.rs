@@ -95,7 +95,7 @@ async fn check_policy(
         Ok(None) => return Ok(()),
         Ok(Some(matched)) => matched,
         Err(why) => {
-            denials.extend(Denial::of_configuration(policy, None, &why));
+            denials.extend(Denial::of_configuration_error(policy, None, &why));
             return Ok(());
         }
     };
@@ -106,7 +106,7 @@ async fn check_policy(
         let params = match binding_params(inner, attributes, binding, param_resource.as_ref()) {
             Ok(params) => params,
             Err(why) => {
-                denials.extend(Denial::of_configuration(policy, Some(binding), &why));
+                denials.extend(Denial::of_configuration_error(policy, Some(binding), &why));
                 continue;
             }
         };
@@ -121,8 +121,9 @@ async fn check_policy(
     Ok(())
 }
 
-/// The version of the resource in which a policy receives the request, and the resource of the policy's parameters. The
-/// second is `None` if the policy has no parameters.
+/// The first value is the resource of the request, in the version that the policy matches. The policy
+/// receives the objects of the request in this version. The second value is the resource of the policy's
+/// parameters. It is `None` if the policy has no parameters.
 type MatchedPolicy = (Arc<Resource>, Option<Arc<Resource>>);
 
 /// Matches a policy with the request. Returns `None` if the policy does not match.
@@ -158,8 +159,9 @@ fn binding_params(
     }
 }
 
-/// Denies the request or adds a warning, as the actions of the binding require. The action `Audit` has no effect, because
-/// the simulation writes no audit log.
+/// Denies the request or adds a warning, as the actions of the binding require. If `decision` always denies,
+/// denies the request regardless of the actions. The action `Audit` has no effect, because the simulation
+/// writes no audit log.
 fn take_actions(
     policy: &Value,
     binding: &Value,
@@ -185,8 +187,10 @@ fn name_of(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The version of the resource that `resources`, an object of type `MatchResources`, selects. Returns `None` if
-/// `resources` does not select the request. If `resources` is null, it selects all requests.
+/// Matches the request against `resources`, an object of the type `MatchResources`. Returns the resource of
+/// the request if `resources` selects it. If `resources` selects only another version of this resource,
+/// returns that version, unless the `matchPolicy` is `Exact`. Returns `None` if `resources` does not select
+/// the request. If `resources` is null, it selects all requests.
 fn match_resources(
     inner: &Inner,
     resources: &Value,
@@ -229,7 +233,7 @@ fn namespace_object(inner: &Inner, attributes: &Attributes<'_>) -> Result<Option
 
 impl Denial {
     /// The denial for a policy or a binding that cannot be used; `None` if the policy ignores failures.
-    fn of_configuration(policy: &Value, binding: Option<&Value>, why: &str) -> Option<Self> {
+    fn of_configuration_error(policy: &Value, binding: Option<&Value>, why: &str) -> Option<Self> {
         let what = if binding.is_some() { "binding" } else { "policy" };
         let denial = Self {
             policy: name_of(policy),

@@ -51,7 +51,7 @@ enum Failure {
     Response(SimError),
 }
 
-/// The mutating policies of one request.
+/// Runs the mutating policies of one request, and remembers the invocations to repeat.
 #[derive(Debug, Default)]
 pub(in crate::handler::plugins) struct MutatingPolicies {
     /// The invocations of the first round that the second round repeats.

@@ -45,7 +45,7 @@ fn validate(schedule: &str) -> Result<(), String> {
         return Err(format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" ")));
     }
     for (field, (least, most, names)) in fields.into_iter().zip(FIELDS) {
-        // The library ignores empty items of a list.
+        // `robfig/cron` ignores empty items of a list.
         for range in field.split(',').filter(|range| !range.is_empty()) {
             check_range(range, least, most, names)?;
         }

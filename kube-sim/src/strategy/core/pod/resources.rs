@@ -61,7 +61,7 @@ pub(crate) fn pod_requests(spec: &Value) -> Quantities {
     total
 }
 
-/// Whether the `resources` of a pod may contain the resource.
+/// Whether `spec.resources` of a pod may contain the resource.
 fn is_pod_level(resource: &str) -> bool {
     matches!(resource, "cpu" | "memory") || is_huge_page(resource)
 }
@@ -97,11 +97,15 @@ fn raise_quantities(quantities: &mut Quantities, other: Quantities) {
 /// Sets the absent requests and limits for CPU, memory and huge pages in the `resources` of a pod. Does nothing if the
 /// `resources` have neither requests nor limits.
 ///
-/// 1. The limit of huge pages that have no request becomes the total limit of the containers.
-/// 2. The request of CPU or memory becomes the total request of the containers.
-/// 3. A request that is still absent becomes equal to the limit in `resources`.
-/// 4. If a resource has a request, and all containers have a limit of this resource, a limit that is still absent becomes
-///    the total limit of the containers, or the request if the request is higher.
+/// Each step sets only absent values in the `resources` of the pod:
+///
+/// 1. Limits for huge pages: the total limit of the containers. Skips huge pages that have a request in
+///    `resources`.
+/// 2. Requests for CPU and memory: the total request of the containers.
+/// 3. Requests for CPU, memory and huge pages: the limit in `resources`.
+/// 4. Limits for CPU, memory and huge pages: the total limit of the containers, or the request in `resources`
+///    if the request is higher. Skips a resource without a request, and a resource for which a container has
+///    no limit.
 pub(super) fn set_defaults(pod: &mut Value) {
     let Some(spec) = object_in(pod, "spec") else { return };
     let [requests, limits] = ["requests", "limits"].map(|kind| container_total(spec, kind));

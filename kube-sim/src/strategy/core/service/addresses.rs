@@ -31,11 +31,11 @@ pub(super) fn set_address_fields(object: &mut Value) {
     spec.entry("ipFamilyPolicy").or_insert_with(|| policy.into());
 }
 
-/// Restores the cluster IPs, the IP families and their policy, and the node ports if an update omits these fields. If an
-/// update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the other field. If an update
-/// changes the type, removes the fields that the new type does not have, except for values that the update
-/// changes. For example, removes the cluster IPs of a service that becomes an `ExternalName`. `old` and `new`
-/// are the specs of the service.
+/// Restores each of these fields that an update omits: the cluster IPs, the IP families, the IP family policy
+/// and the node ports. If an update changes only one of the fields `clusterIP` and `clusterIPs`, adapts the
+/// other field. If an update changes the type, removes each field that the new type does not have, unless the
+/// update changes the value of the field. For example, a service that becomes an `ExternalName` loses its
+/// cluster IPs. `old` and `new` are the specs of the service.
 pub(super) fn preserve(old: &Value, new: &mut Value) {
     if !new.is_object() {
         return;

@@ -1,4 +1,5 @@
-//! A watch that counts its events as lines. It decodes only the last event before the server ends the watch.
+//! A watch that counts its events. Each event is one line of the response, so the watch counts line breaks.
+//! It decodes only the last event before the server ends the watch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +55,7 @@ impl LastLine {
         self.rest.extend_from_slice(&chunk[end + 1..]);
     }
 
-    /// The resource version of the object in the event that the line contains.
+    /// Decodes the event in the last complete line. Returns the resource version of the event's object.
     fn resource_version(&self) -> anyhow::Result<String> {
         let event: Value = serde_json::from_slice(&self.complete).context("the last event is no JSON")?;
         let version = event["object"]["metadata"]["resourceVersion"].as_str();

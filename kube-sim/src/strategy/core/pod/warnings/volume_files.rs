@@ -16,7 +16,7 @@ pub(super) fn warn_of_overlaps(volume: &Value, out: &mut Vec<String>) {
     let name = quote(string_in(volume, "name"));
     for source in SOURCES {
         if volume[source.field]["items"].is_array() {
-            let mut files = Files::new(format!("volume {name} ({})", source.label(volume, "secretName")));
+            let mut files = Files::new(format!("volume {name} ({})", source.describe(volume, "secretName")));
             files.add_files(listed_paths(&volume[source.field]), "", out);
         }
     }
@@ -49,9 +49,9 @@ const SOURCES: [Source; 3] = [
 ];
 
 impl Source {
-    /// The label of the source in a warning. `parent` is the volume or the projected source that contains the source.
-    /// `secret_name_field` is the field of a secret source that contains the name of the secret.
-    fn label(self, parent: &Value, secret_name_field: &str) -> String {
+    /// The text for the source in a warning. `parent` is the volume or the projected source that contains the
+    /// source. `secret_name_field` is the field of a secret source that contains the name of the secret.
+    fn describe(self, parent: &Value, secret_name_field: &str) -> String {
         let name = match self.field {
             "configMap" => "name",
             "secret" => secret_name_field,
@@ -69,7 +69,7 @@ fn listed_paths(holder: &Value) -> impl Iterator<Item = &str> {
 /// Adds the files of a source of a projected volume.
 fn add_projected_source<'a>(source: &'a Value, files: &mut Files<'a>, out: &mut Vec<String>) {
     if let Some(listed) = SOURCES.iter().find(|listed| source[listed.field]["items"].is_array()) {
-        return files.add_files(listed_paths(&source[listed.field]), &listed.label(source, "name"), out);
+        return files.add_files(listed_paths(&source[listed.field]), &listed.describe(source, "name"), out);
     }
     let (token, bundle) = (&source["serviceAccountToken"], &source["clusterTrustBundle"]);
     if !token.is_null() {
@@ -77,15 +77,15 @@ fn add_projected_source<'a>(source: &'a Value, files: &mut Files<'a>, out: &mut 
     }
     if !bundle.is_null() {
         let name = bundle["name"].as_str().unwrap_or(string_in(bundle, "signerName"));
-        let label = format!("ClusterTrustBundle {}", quote(name));
-        return files.add_files([string_in(bundle, "path")], &label, out);
+        let text = format!("ClusterTrustBundle {}", quote(name));
+        return files.add_files([string_in(bundle, "path")], &text, out);
     }
-    for (field, label) in [
+    for (field, text) in [
         ("certificateChainPath", "PodCertificate chain"),
         ("keyPath", "PodCertificate key"),
         ("credentialBundlePath", "PodCertificate credential bundle"),
     ] {
-        files.add_files([string_in(&source["podCertificate"], field)], label, out);
+        files.add_files([string_in(&source["podCertificate"], field)], text, out);
     }
 }
 
@@ -97,7 +97,8 @@ type File<'a> = (&'a str, usize);
 struct Files<'a> {
     /// The text for the volume in the warnings.
     what: String,
-    /// The labels of the sources. The only source of a volume that is not projected has an empty label.
+    /// The texts for the sources in the warnings. The only source of a volume that is not projected has an
+    /// empty text.
     sources: IndexSet<String>,
     /// The files in the order in which they were added.
     added: IndexSet<File<'a>>,
