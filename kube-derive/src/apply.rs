@@ -169,8 +169,8 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     quote!(#errors #expanded)
 }
 
-/// Generates the companion of a type that an apply sends whole. The companion is an alias of the type. Reports
-/// `#[apply(..)]` on a field of the type, because the attribute has no effect.
+/// Generates an alias of the type as its companion: a server-side apply sends a value of this type as a
+/// whole. Reports an error for `#[apply(..)]` on a field of the type, because the attribute has no effect.
 fn companion_alias(input: &DeriveInput, error: &mut Option<syn::Error>) -> TokenStream {
     let has_attribute =
         |attributes: &[Attribute]| attributes.iter().any(|attribute| attribute.path().is_ident("apply"));

@@ -24,8 +24,9 @@ pub(crate) fn custom_resource(input: &Input) -> TokenStream {
     };
     let (spec, vis) = (&input.ident, &input.vis);
     let Paths { support, k8s_openapi, serde, schemars } = Paths::new(attrs.crates.as_ref());
-    // Skip the derives that `validate` rejects: the generated code implements `Clone`, `Debug`, `Serialize`, `Deserialize`
-    // and `JsonSchema`. Also skip `JsonSchema` with `schema = "manual"`, although `validate` accepts it.
+    // Skip the derives that `validate` rejects. They derive traits that the generated code implements:
+    // `Clone`, `Debug`, `Serialize`, `Deserialize` and `JsonSchema`. With `schema = "manual"`, `validate`
+    // accepts `JsonSchema`, but this function still skips it.
     let derives = attrs.derives.iter().filter(|path| {
         let name = path.segments.last().map(|s| s.ident.to_string());
         !matches!(name.as_deref(), Some("Clone" | "Debug" | "Serialize" | "Deserialize" | "JsonSchema"))

@@ -1,4 +1,4 @@
-//! Tests that a poll ends at its timeout even if the server sends events continuously.
+//! Tests that `Reflector::poll` returns at its timeout even if the server sends events continuously.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![expect(clippy::disallowed_types, reason = "the test measures real time")]
 

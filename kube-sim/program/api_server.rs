@@ -214,7 +214,8 @@ mod tests {
         Flags::parse(&FLAGS, vec![argument.into()]).unwrap().unwrap()
     }
 
-    /// Checks the disabled plugins, or the reason of the refusal.
+    /// Parses the flag `argument`. Checks that the flag disables exactly the plugins in `expected`, or that the
+    /// program refuses the flag with the reason in `expected`.
     #[track_caller]
     fn check_plugins(argument: &str, expected: Result<&[AdmissionPlugin], &str>) {
         let found = plugins(&parse(argument)).map_err(|error| error.to_string());

@@ -40,7 +40,8 @@ impl Flags {
     /// for `--help`. Logs the inert flags.
     ///
     /// # Errors
-    /// A flag is refused or unknown, or an argument in the place of a flag is not a flag or not UTF-8.
+    /// If a flag is refused or unknown. Also if an argument that must be a flag does not begin with `-`, or
+    /// is not UTF-8.
     pub(crate) fn parse(table: &[Flag], arguments: Vec<OsString>) -> Result<Option<Self>, Error> {
         let mut flags = Self::default();
         let mut arguments = arguments.into_iter().peekable();

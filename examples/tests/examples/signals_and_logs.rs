@@ -75,7 +75,7 @@ async fn rust_log_filters_the_log() {
 
 /// The reader of stdout ends before the example, as in `example | head -1`.
 #[tokio::test]
-async fn exits_quietly_if_stdout_is_closed() {
+async fn examples_exit_quietly_if_stdout_is_closed() {
     let sim = Sim::builder().nodes(1).workloads().build();
     let cluster = Cluster::with_sim(sim).await;
     for name in ["web", "evicted"] {

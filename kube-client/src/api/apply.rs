@@ -12,9 +12,9 @@ impl<K: Resource + Serialize + DeserializeOwned> Api<K> {
     ///
     /// The field manager `pp.field_manager` then owns the fields that `object` sets. If an earlier apply of the manager
     /// set a field and `object` does not, the manager no longer owns the field. The server then removes the field if
-    /// the field has no other owner. Set only the fields that the program wants to own. Leave out `managedFields` (the
-    /// server refuses them), an old `resourceVersion` (a conflict) and the status (use
-    /// [`apply_status`](Api::apply_status)).
+    /// the field has no other owner. Set only the fields that the program wants to own. Leave out `managedFields`,
+    /// because the server refuses them. Leave out an old `resourceVersion`, because it causes a conflict. Leave
+    /// out the status; to apply it, use [`apply_status`](Api::apply_status).
     ///
     /// ```
     /// use k8s_openapi::api::core::v1::ConfigMap;

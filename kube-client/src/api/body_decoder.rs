@@ -175,8 +175,9 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
         {
             return;
         }
-        // If the body ended while its last piece was deferred, that piece is in the pipeline only now. Flush here: the loop
-        // below does not run after the end of the body.
+        // The body may have ended while its last piece was deferred. In this case, the call above has just
+        // submitted that piece. Flush the pipeline here, because the loop below does not run after the end of
+        // the body.
         if self.splitter.is_none() {
             self.queue_bookmark_for_dropped_pieces();
             self.pipeline.flush();
@@ -324,8 +325,8 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.splitter.as_ref()
     }
 
-    /// The number of bytes of split text in the decoder. The whole text of a chunk of pieces counts until the stream has
-    /// emitted all items of the chunk.
+    /// The number of bytes in the pieces that the stream has not emitted as items. All pieces of a chunk
+    /// count until the stream has emitted all items of the chunk.
     pub(super) fn buffered_bytes(&self) -> usize {
         self.pipeline.buffered_bytes() + self.deferred.as_ref().map_or(0, Bytes::len)
     }

@@ -158,8 +158,9 @@ impl<T: Send + 'static> Pipeline<T> {
         self.push_chunk(Chunk::Done(vec![value].into_iter()), 0);
     }
 
-    /// Queues the partial chunk as complete. A task decodes the chunk if fewer than `max_chunks` chunks are queued, and
-    /// the chunk has several pieces and at least [`MIN_TASK_BYTES`] of text. Otherwise `poll_next` decodes the pieces.
+    /// Ends the partial chunk, and queues it. A task decodes the chunk if all these conditions are true: fewer
+    /// than `max_chunks` chunks were queued before, the chunk has several pieces, and the text of the pieces has
+    /// at least [`MIN_TASK_BYTES`]. Otherwise `poll_next` decodes the pieces.
     pub(super) fn flush(&mut self) {
         if self.partial.is_empty() {
             return;

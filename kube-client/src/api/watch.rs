@@ -114,7 +114,7 @@ pub struct EventStream<K> {
     /// Reads the metadata of events for a filter, and decodes the events that the filter turns into deletions
     /// ([`Verdict::Deselect`]).
     decoder: ObjectDecoder,
-    /// The duration of the watch after which the stream ends with a timeout.
+    /// The maximum duration of the watch. After this time, the stream ends with a timeout error.
     limit: Duration,
     /// Fires when the watch has lasted for `limit`.
     deadline: Pin<Box<Sleep>>,

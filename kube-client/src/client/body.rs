@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn collects_a_body_up_to_the_limit() {
+    async fn a_body_is_collected_unless_it_exceeds_the_limit() {
         for body in
             [Body::from(b"abc".to_vec()), Body::wrap_stream(stream::iter(["a", "bc"]).map(Ok::<_, Error>))]
         {
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn converts_foreign_errors_to_a_broken_connection_and_keeps_errors_of_this_crate() {
+    async fn foreign_errors_become_transport_errors_and_errors_of_this_crate_are_kept() {
         let failing = |error: BoxError| Body::wrap_stream(stream::iter([Ok("a"), Err(error)]));
         let error = failing("reset".into()).collect_bytes().await.unwrap_err();
         assert!(matches!(error, Error::Transport { kind: TransportKind::Broken, .. }), "{error}");

@@ -20,7 +20,8 @@ use crate::{
 };
 
 pub(super) fn base_uri_layer(config: &Config) -> Result<BaseUriLayer> {
-    // Errors and logs show the authority of `cluster_url`: they would also show userinfo in this authority.
+    // Errors and logs show the authority of `cluster_url`. Therefore the authority must not contain a user
+    // name or a password.
     if config.cluster_url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(config_error(
             "cluster_url must not hold a user name or a password: give them in Config::auth_info",

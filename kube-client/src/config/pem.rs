@@ -106,8 +106,8 @@ fn damaged_pem_error(loaded: &LoadedField, block: Option<usize>, source: pem::Er
     // Some errors of the library quote a line with a BEGIN or END marker. Replace these errors: if a private key has no
     // line breaks, the quoted line contains the key.
     let source = match source {
-        // `parse_private_key` handles `NoItemsFound` itself. `parse_certificates` passes text that begins with a BEGIN
-        // marker, so only the END line can be missing.
+        // `parse_private_key` handles `NoItemsFound` itself, so this error comes from `parse_certificates`. That
+        // function parses only blocks that begin with a BEGIN marker, so only the END line can be missing.
         pem::Error::NoItemsFound => "its END line is missing".into(),
         pem::Error::MissingSectionEnd { .. } | pem::Error::IllegalSectionStart { .. } => {
             "a BEGIN or END marker is missing, or is not on a line of its own".into()

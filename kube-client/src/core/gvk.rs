@@ -79,8 +79,8 @@ impl From<OwnerReference> for GroupVersionKind {
 }
 
 impl From<ObjectReference> for GroupVersionKind {
-    /// Splits the `apiVersion` at the first slash without a check. For a reference that a user wrote, use
-    /// `TryFrom<&ObjectReference>`, which checks the `apiVersion`.
+    /// Splits the `apiVersion` at the first slash, and does not check it. For a reference that a user wrote,
+    /// use `TryFrom<&ObjectReference>`, which checks the `apiVersion`.
     fn from(object: ObjectReference) -> Self {
         Self::from_unchecked_api_version(
             &object.api_version.unwrap_or_default(),

@@ -84,8 +84,8 @@ pub(super) struct Sender(Arc<SharedBuffer>);
 /// The output of a process: the bytes that arrive from its connection.
 ///
 /// A read returns the end of the stream only if the server ended the stream, or has sent the result of the process. If the
-/// connection breaks earlier, the read returns an error: truncated output does not look complete. While the buffer is
-/// full, the connection is not read. After the value is dropped, the output is discarded.
+/// connection breaks earlier, the read returns an error, so that truncated output does not look complete.
+/// While the buffer is full, the connection is not read. After the value is dropped, the output is discarded.
 ///
 /// # Cancel safety
 /// `read` is cancel safe: no byte is lost.

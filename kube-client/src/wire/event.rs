@@ -120,7 +120,8 @@ impl Split for EventSplitter {
         }
     }
 
-    /// Emits the remaining text, so that the decoder reports the text. An incomplete object is an error instead.
+    /// Emits the remaining text, which cannot be an event. The decoder then returns an error that describes
+    /// the text. If the text begins with `{`, the event is incomplete: this method returns an error instead.
     fn finish(mut self) -> Result<(Option<Bytes>, ()), WireError> {
         let rest = std::mem::take(&mut self.frame);
         let rest = self.take_piece(rest);

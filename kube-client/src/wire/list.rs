@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_items_with_frames_of_any_size() {
+    fn items_are_decoded_from_frames_of_any_size() {
         let text = r#"{"kind":"ItemList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"c"},
             "items":[{"metadata":{"name":"a"},"spec":{"n":1}}, {"metadata":{"name":"]}\"é"},"spec":{"n":2}}]}
             "#;

@@ -1,4 +1,4 @@
-//! Types without a companion (their apply configuration, `TApply` for the type `T`). The error has the span of such a type.
+//! Types without a companion (for `T`: the apply configuration `TApply`). The error has the span of the type.
 
 use kube_derive::{ApplyConfiguration, CustomResource};
 use schemars::JsonSchema;

@@ -10,7 +10,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     let support = &model.block_paths.support;
     let generate = match model.schema {
         SchemaMode::Disabled => quote!(#support::crd_without_schema(&DEFINITION)),
-        SchemaMode::Derived | SchemaMode::Manual => crd_with_schema_tokens(model),
+        SchemaMode::Derived | SchemaMode::Manual => tokens_of_crd_with_schema(model),
     };
     // Without `#[inline]`, the compiler would generate machine code for `generate_crd` even if the program does not
     // call `generate_crd`.
@@ -28,7 +28,7 @@ pub(super) fn expand(model: &Model) -> TokenStream {
     }
 }
 
-fn crd_with_schema_tokens(model: &Model) -> TokenStream {
+fn tokens_of_crd_with_schema(model: &Model) -> TokenStream {
     let (support, schemars) = (&model.block_paths.support, &model.block_paths.schemars);
     let (spec, rules) = (&model.spec, &model.validations);
     let rules = if rules.is_empty() {

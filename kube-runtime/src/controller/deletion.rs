@@ -1,5 +1,5 @@
-//! `Deletions`: the keys of deleted objects for the user's deletion handler. This module must not queue the keys; the
-//! `dispatcher` does.
+//! `Deletions`: the keys of deleted objects for the user's deletion handler. The `dispatcher` queues these keys.
+//! This module must not queue them.
 
 use super::Key;
 use foldhash::HashSet;

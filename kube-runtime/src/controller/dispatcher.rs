@@ -47,8 +47,8 @@ const MIN_KEYS_TO_SWEEP: usize = 1024;
 enum PollFirst {
     /// Results of reconciles, to free their memory and concurrency slots. The value counts the consecutive results.
     Results(u32),
-    /// The sources and the executor's tasks. The results of tasks would otherwise wait behind the results of inline
-    /// reconciles.
+    /// The sources and the executor's tasks. If the results were always first, the results of tasks would
+    /// wait behind the results of reconciles that end inline.
     Sources,
 }
 

@@ -60,8 +60,9 @@ pub enum Error<E: std::error::Error + 'static, Q = watcher::Error> {
         /// The value of [`Config::sync_timeout`](super::Config::sync_timeout).
         limit: Duration,
     },
-    /// All sources of the controller have ended, as finite streams of objects do: no further change can arrive.
-    /// The controller has reconciled the queued objects, drops scheduled requeues, and shuts down.
+    /// All sources of the controller have ended, so no further change can arrive. For example, a source that
+    /// reads a finite stream ends with the stream. The controller has reconciled the queued objects, drops
+    /// scheduled requeues, and shuts down.
     SourcesEnded,
     /// A watch failed. The watcher recovers automatically.
     QueueError(Q),

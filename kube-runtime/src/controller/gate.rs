@@ -133,7 +133,8 @@ pub(super) struct Gates {
     state: State,
 }
 
-/// The last known state of the gates. Futures are allocated only when a gate opens or closes.
+/// The last known state of the gates. A poll allocates futures only if the state is `Unknown`. The state is
+/// `Unknown` before the first poll, after gates were added, and after a gate opened or closed.
 #[derive(Default)]
 enum State {
     /// The gates must be checked.

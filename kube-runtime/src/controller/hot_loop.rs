@@ -77,8 +77,8 @@ pub(super) struct HotLoop {
 }
 
 impl HotLoops {
-    /// Records a reconcile: counts it if its key is suspected, and takes one of [`RECONCILES_PER_SAMPLE`] reconciles as a
-    /// sample.
+    /// Records a reconcile. Counts the reconcile if its key is suspected. Of every [`RECONCILES_PER_SAMPLE`]
+    /// reconciles, takes the last one as a sample.
     pub(super) fn record_reconcile(&mut self, key: &Key) {
         if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.key == *key) {
             suspect.reconciles = suspect.reconciles.saturating_add(1);

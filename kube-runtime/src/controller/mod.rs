@@ -428,10 +428,11 @@ where
     /// requeues the object with a wait that increases with each failure. After a panic or a timeout, the controller
     /// requeues the object in the same way and does not call `error_policy`.
     ///
-    /// If the error of a reconciler, or one of the error's [sources](std::error::Error::source), is a conflict
-    /// ([`kube_client::Error::is_conflict`]), the reconcile is not a failure: the stream yields `Ok`, and
-    /// [`Action::requeue_with_backoff`] requeues the object at once, or after the backoff if the previous attempt was a
-    /// failure or a conflict, too. See also [`TerminalError`].
+    /// A reconcile ends with a conflict if [`kube_client::Error::is_conflict`] is true for the reconciler's error, or
+    /// for one of the error's [sources](std::error::Error::source). A conflict is not a failure: the stream yields
+    /// `Ok`. If `error_policy` returns [`Action::requeue_with_backoff`] for a conflict, the controller requeues the
+    /// object at once. If the previous attempt was a failure or a conflict, the controller requeues the object
+    /// after the backoff instead. See also [`TerminalError`].
     ///
     /// `reconciler` and `error_policy` may borrow. The stream then also borrows, and cannot be spawned as a task. The
     /// futures of the reconciler must be `'static`, because the controller spawns them as tasks.

@@ -99,7 +99,8 @@ impl Monitor {
         let due = self.next_check <= Instant::now();
         if due {
             self.next_check = Instant::now() + CHECK_INTERVAL;
-            // If the controller becomes idle, one more check updates the durations.
+            // If the controller becomes idle, the timer causes one more check. That check updates the
+            // duration metrics.
             let at = self.next_check;
             self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         }

@@ -239,7 +239,7 @@ impl fmt::Debug for Triggers {
     }
 }
 
-/// The text for an object whose name is not known, in errors.
+/// The text that an error contains in place of an unknown object name.
 const UNKNOWN_OBJECT: &str = "an object";
 
 /// The stream of [`Changes::handle`].

@@ -32,8 +32,8 @@ pub(super) struct RecorderState {
     buckets: LruCache<Reference, TokenBucket>,
     /// The suffix of the last event's name.
     last_nanos: i128,
-    /// The number of occurrences that the recorder gave up before it knew that they were written. If the write of an
-    /// evicted series was in flight, the server may nevertheless count some of them.
+    /// The number of occurrences that the recorder discarded without a confirmed write. If a series was
+    /// evicted during a write of this series, the server may still count some of these occurrences.
     dropped: u64,
 }
 
@@ -76,8 +76,8 @@ impl RecorderState {
         Self { config, series, buckets, last_nanos: 0, dropped: 0 }
     }
 
-    /// The number of occurrences that the recorder gave up before it knew that they were written. If the write of an
-    /// evicted series was in flight, the server may nevertheless count some of them.
+    /// The number of occurrences that the recorder discarded without a confirmed write. If a series was
+    /// evicted during a write of this series, the server may still count some of these occurrences.
     pub(super) fn dropped_count(&self) -> u64 {
         self.dropped
     }

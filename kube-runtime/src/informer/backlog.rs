@@ -40,7 +40,8 @@ impl<K> Default for Backlog<K> {
 }
 
 impl<K: Resource> Backlog<K> {
-    /// Adds an event. If the queue has reached the limit, coalesces the event with the last event of the same name.
+    /// Adds an event. If the queue has reached the limit, coalesces the event with the last queued event of the
+    /// same namespace and name, unless both events must be emitted.
     pub(super) fn push(&mut self, event: WatchEvent<Arc<K>>) {
         let Some(key) = event.object().map(|object| key(&**object)) else {
             self.events.push_back(event);
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn model_a_consumer_ends_in_the_servers_state_after_random_sequences() {
+    fn model_consumer_and_server_have_the_same_state_after_random_actions() {
         crate::random::check_model(|random| {
             let actions: Vec<_> =
                 (0..random.usize(1..30)).map(|_| ['t', 'm', 'r', 'p', 'o'][random.usize(0..5)]).collect();

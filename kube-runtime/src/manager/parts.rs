@@ -238,7 +238,8 @@ impl Candidacy {
     pub(super) fn new(elector: LeaderElector) -> Result<Self, InvalidConfig> {
         let lease = elector.lease_name().to_owned();
         let (begin, start) = oneshot::channel::<()>();
-        // If the sender is dropped, the candidacy was dropped, and its task is aborted.
+        // Ignore the error of `start`. It means that the candidacy was dropped without `begin`. The drop also aborts
+        // the task of the election.
         let leadership = elector.start_after(async { drop(start.await) })?;
         Ok(Self { leadership, lease, begin })
     }

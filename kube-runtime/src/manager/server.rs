@@ -92,8 +92,8 @@ impl Listeners {
         self.all.is_some() || !self.is_disabled
     }
 
-    /// Returns the endpoints. Binds the default address if no address for all paths is set, unless
-    /// [`disable_except_probes`](Self::disable_except_probes) was called.
+    /// Returns the endpoints. If there is no listener for all paths, first binds this listener to the default
+    /// address. Does not bind it after a call of [`disable_except_probes`](Self::disable_except_probes).
     pub(super) fn into_endpoints(mut self, state: &Arc<ServerState>) -> Result<Vec<Endpoint>, Error> {
         if self.all.is_none() && self.serves_all_paths() {
             self.bind_for_all_paths(DEFAULT_ADDRESS)?;

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn matches_an_owner_reference_by_kind_and_group_in_any_version() {
+    fn from_owner_ref_compares_kind_and_group_but_not_version() {
         let owner = |api_version: &str, kind: &str| OwnerReference {
             api_version: api_version.into(),
             kind: kind.into(),

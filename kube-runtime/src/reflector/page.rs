@@ -165,7 +165,8 @@ impl Packed {
         Some((this, following.first()))
     }
 
-    /// The size of the object on a page, in bytes, as if it shared its namespace with no other object.
+    /// The size of the object on a page, in bytes. The size includes the whole namespace, even if objects on
+    /// the page share one copy of the namespace.
     pub(super) fn size(&self) -> usize {
         let (namespace, name) = self.key();
         size_of::<Entry>() + namespace.len() + name.len() + self.encoded().bytes.len()

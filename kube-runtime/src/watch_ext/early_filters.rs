@@ -126,8 +126,9 @@ impl<K> EarlyFilter<K> for LabelFilter {
         self.passed.clear();
     }
 
-    /// Does nothing: a store behind the filter may contain an earlier state of the object. The filter must then keep a
-    /// later deletion of the object.
+    /// Does nothing, so that `passed` keeps the key of the object. A store behind the filter may contain an
+    /// earlier state of the object. The filter keeps a later deletion of the object only if `passed` contains
+    /// the key.
     fn forget(&mut self, _: &UndecodableObject) {}
 
     fn verdict(&mut self, origin: ObjectOrigin, object: &PartialObjectMeta<K>) -> Verdict {

@@ -149,7 +149,7 @@ async fn failures_back_off_per_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_fails_only_its_object() {
+async fn a_panic_fails_the_reconcile_of_only_one_object() {
     async fn panic_if_named_bad(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.add_line(format_map(&map));
         assert!(map.name_any() != "bad" || log.take_lines().len() > 2, "boom");

@@ -146,7 +146,7 @@ async fn a_series_that_continues_is_refreshed_every_half_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_count_that_cannot_be_written_is_dropped_after_ten_minutes() {
+async fn a_count_that_cannot_be_written_is_dropped_ten_minutes_after_the_series_ended() {
     let sim = Sim::new();
     let recorder = recorder(&sim);
     for _ in 0..5 {

@@ -95,9 +95,9 @@ struct StoredObject {
     state: ObjectState,
 }
 
-/// A server with one collection. Each watch executes the next operations of `ops` until a failure or a restore ends the
-/// watch, or no operation is left. The first invalid line of a watch does not end it: the watch executes further
-/// operations up to the next failure or restore.
+/// A server with one collection. Each watch executes the next operations of `ops`. The watch stops after
+/// a failure or a restore, or when no operation is left. The only failure that does not stop the watch is the
+/// first [`WatchFailure::InvalidLine`].
 struct Server {
     ops: Vec<Operation>,
     /// The number of executed operations.
@@ -261,7 +261,8 @@ struct Consumer {
 }
 
 impl Consumer {
-    /// Applies an event. The error describes an event that contradicts the map.
+    /// Applies an event to the map `objects`. If the event contradicts the consumer's state, returns an error that
+    /// describes the event.
     fn apply_event(&mut self, event: &WatchEvent<Arc<Thing>>) -> Result<(), String> {
         let Some(object) = event.object() else { return Ok(()) };
         let (name, uid) = (object.name_any(), object.metadata.uid.clone().unwrap());
@@ -405,7 +406,7 @@ async fn model_a_store_and_its_consumer_converge_to_the_server_state_on_one_thre
 /// A multi-threaded runtime cannot pause the clock, so each wait takes real time. Therefore, this test runs
 /// sequences concurrently.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn model_a_store_and_its_consumer_finally_equal_the_server_on_several_threads() {
+async fn model_a_store_and_its_consumer_converge_to_the_server_state_on_several_threads() {
     let mut runs =
         stream::iter(0..sequence_count()).map(|seed| tokio::spawn(run_seed(seed))).buffer_unordered(64);
     while let Some(run) = runs.next().await {

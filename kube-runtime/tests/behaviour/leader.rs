@@ -66,7 +66,7 @@ async fn a_candidate_acquires_a_lease_that_does_not_exist_and_renews_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_acquires_a_free_lease_at_once_and_a_held_lease_after_the_duration_in_the_lease() {
+async fn a_candidate_acquires_a_free_lease_at_once_and_a_held_lease_after_its_duration() {
     for (spec_before, at_once) in [
         (json!({}), true),
         (json!({"leaseDurationSeconds": 1, "leaseTransitions": 4}), true),

@@ -51,7 +51,7 @@ async fn a_store_of_two_namespaces_is_ready_after_both_lists_and_is_updated_by_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_two_selectors_match_is_stored_once_until_neither_matches() {
+async fn an_object_is_stored_once_until_no_selector_matches_it() {
     let sim = Sim::new();
     put_labelled_map(&sim, "default", "a", "1", "x");
     let selected = |labels| (maps(&sim), Config::default().labels(labels));

@@ -153,7 +153,7 @@ async fn backs_off_after_each_broken_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn loses_no_event_when_the_server_ends_watches() {
+async fn the_watcher_loses_no_event_when_the_server_ends_watches() {
     let sim = Sim::new();
     let mut items = watch_maps(&sim, paged_list_config().timeout(Duration::from_secs(3)));
     expect_items(&mut items, &["[", "]"]).await;
@@ -287,7 +287,8 @@ async fn a_relist_emits_new_objects_if_every_watch_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
-    // The server breaks each watch within its first bookmark, so no complete event arrives.
+    // The body of each watch ends with an error after 10 bytes of the first bookmark, so no complete event
+    // arrives.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
     sim.faults().add(Rule::new(Action::CutAfterBytes(10)).verb("watch"));
     let mut items = watch_maps(&sim, paged_list_config().probe_after(Duration::MAX));

@@ -36,8 +36,8 @@ struct Case {
     reconciles: std::ops::Range<usize>,
 }
 
-/// Runs a manager for 15 minutes. Its reconciler causes the problem of the case for the object `bad`, and succeeds for
-/// the object `good`. Checks the reconciles, the metric and the log.
+/// Runs a manager for 15 minutes. Its reconciler calls `bad` for the object `bad`, and succeeds for the object
+/// `good`. Checks the reconciles, the metric and the log.
 async fn check_case(Case { bad, metric, lines, reconciles }: Case) {
     let (recorded, log, sim) = (record_metrics(), Log::capture(), Sim::new());
     let seen = Arc::new(ReconcileLog::default());

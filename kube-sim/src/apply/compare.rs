@@ -1,6 +1,6 @@
 //! The differences between two values of one type.
 //!
-//! Owns the comparison with which `ownership` finds the fields that a write adds, removes or modifies.
+//! This module owns the comparison with which `ownership` finds the fields that a write adds, removes or modifies.
 
 use std::collections::BTreeMap;
 

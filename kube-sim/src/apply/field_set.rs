@@ -1,6 +1,7 @@
 //! Field sets: sets of field paths, which represent the fields that a manager owns.
 //!
-//! Owns the representation of a field set as a tree, the set operations, and the format `FieldsV1` of `managedFields`.
+//! This module owns the representation of a field set as a tree, the set operations, and the format `FieldsV1` of
+//! `managedFields`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

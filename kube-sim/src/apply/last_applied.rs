@@ -1,8 +1,8 @@
 //! The migration from client-side apply, which stores its configuration in the annotation
 //! `kubectl.kubernetes.io/last-applied-configuration`.
 //!
-//! Owns the effect of this annotation on server-side apply. Only apply requests of the field manager `kubectl` use this
-//! module.
+//! This module owns the effect of this annotation on server-side apply. Only apply requests of the field manager
+//! `kubectl` use this module.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The field managers of an object, and their serialized form, `metadata.managedFields`.
 //!
-//! Owns the identity of managers, the order of entries, and the limit on the number of update entries. `ownership`
-//! computes which fields a manager owns after a write.
+//! This module owns the identity of managers, the order of entries, and the limit on the number of update entries.
+//! `ownership` computes which fields a manager owns after a write.
 
 use std::collections::BTreeMap;
 

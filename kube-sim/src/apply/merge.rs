@@ -1,7 +1,8 @@
 //! The merge of an applied configuration into the live object.
 //!
-//! Owns the merge algorithm and the order of list items: items in the configuration get the order of the configuration,
-//! and the other live items keep their relative position where possible. This module must not know about ownership.
+//! This module owns the merge algorithm and the order of list items: items in the configuration get the order of the
+//! configuration, and the other live items keep their relative position where possible. This module must not know
+//! about ownership.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,9 +1,9 @@
 //! Server-side apply, and the tracking of field ownership in every other write (KEP-555).
 //!
-//! Owns `metadata.managedFields`: server-side apply calls [`apply`], and every other write (create, update, other
-//! patches) calls [`track_ownership`]. Ownership follows the rules of the Go library `structured-merge-diff`, which
-//! Kubernetes uses. This module works on JSON values, a schema and a [`Context`], and must not know about stores or HTTP
-//! requests.
+//! This module owns `metadata.managedFields`: server-side apply calls [`apply`], and every other write (create,
+//! update, other patches) calls [`track_ownership`]. Ownership follows the rules of the Go library
+//! `structured-merge-diff`, which Kubernetes uses. This module works on JSON values, a schema and a [`Context`], and
+//! must not know about stores or HTTP requests.
 //!
 //! The module uses the schema of the request's API version for the paths of all managed fields, even if a manager wrote
 //! a path in another API version. It assumes that the paths are the same in all served versions of a kind.

@@ -1,9 +1,9 @@
 //! Field ownership after a write.
 //!
-//! Owns the rules for updates and applies. The field manager of an update gets the fields that the update adds or
-//! changes, and keeps the fields that it already owned. An applier owns only fields in its configuration. An apply
-//! removes a field of the applier's previous configuration if no manager owns the field any more. If an apply changes a
-//! field that another manager owns, this is a conflict.
+//! This module owns the rules for updates and applies. The field manager of an update gets the fields that the update
+//! adds or changes, and keeps the fields that it already owned. An applier owns only fields in its configuration. An
+//! apply removes a field of the applier's previous configuration if no manager owns the field any more. If an apply
+//! changes a field that another manager owns, this is a conflict.
 
 use std::collections::BTreeMap;
 

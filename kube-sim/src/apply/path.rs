@@ -1,7 +1,7 @@
 //! Path elements of field sets.
 //!
-//! Owns the four kinds of path elements, their order, and their two formats: in conflicts (`.spec`, `[name="a"]`) and
-//! in `FieldsV1` (`f:spec`, `k:{"name":"a"}`).
+//! This module owns the four kinds of path elements, their order, and their two formats: in conflicts (`.spec`,
+//! `[name="a"]`) and in `FieldsV1` (`f:spec`, `k:{"name":"a"}`).
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -392,7 +392,7 @@ fn an_update_may_replace_managed_fields() {
 }
 
 #[test]
-fn a_write_to_a_subresource_has_a_separate_entry_without_the_reset_fields() {
+fn a_subresource_write_has_a_separate_entry_that_omits_the_reset_fields() {
     let mut server = TestServer::pods();
     server.update("u", json!({"spec": {"nodeName": "n"}}));
     let mut object = server.live.clone().unwrap();

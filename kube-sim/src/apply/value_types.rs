@@ -1,7 +1,7 @@
 //! The types of values in server-side apply: scalar, list or map, and whether a list or map is atomic.
 //!
-//! Owns the interpretation of schemas for server-side apply, the keys of list items, and the check that a value has its
-//! type. This module must not compare or change values.
+//! This module owns the interpretation of schemas for server-side apply, the keys of list items, and the check that a
+//! value has its type. This module must not compare or change values.
 
 use std::collections::BTreeSet;
 
@@ -370,7 +370,7 @@ impl Scalar {
     }
 }
 
-/// Formats a value as Go's verb `%v` formats a pointer to a struct that contains this value: `&{a}`.
+/// Formats a pointer to a Go struct whose only field contains this value: `&{a}` (`%v`).
 fn format_go_pointer(value: &Value) -> String {
     format!("&{{{}}}", crate::patch::format_go_value(value))
 }

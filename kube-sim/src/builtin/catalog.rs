@@ -1,6 +1,6 @@
 //! The built-in resources of an API server, with the properties that its discovery documents contain.
 //!
-//! Owns the parsing of `data/resources.jsonl`. This module must not depend on the handling of requests.
+//! This module owns the parsing of `data/resources.jsonl`. This module must not depend on the handling of requests.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,6 +1,6 @@
 //! The `Table` columns of the built-in resources.
 //!
-//! Owns the parsing of `data/columns.jsonl`.
+//! This module owns the parsing of `data/columns.jsonl`.
 
 use std::sync::LazyLock;
 

@@ -1,7 +1,8 @@
 //! The descriptions of the component schemas. Only OpenAPI documents contain these descriptions.
 //!
-//! Owns the parsing of `data/descriptions.txt`. The name of a component is a line of its own. Each description of the
-//! component follows as a line: a tab, the JSON pointer in the schema, a tab, and the text as a JSON string.
+//! This module owns the parsing of `data/descriptions.txt`. The name of a component is a line of its own. Each
+//! description of the component follows as a line: a tab, the JSON pointer in the schema, a tab, and the text as a
+//! JSON string.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

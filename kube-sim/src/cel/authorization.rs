@@ -1,8 +1,8 @@
 //! The CEL authorization library of Kubernetes: the variable `authorizer` of admission expressions, the values that
 //! describe accesses, and the checks of these accesses.
 //!
-//! Owns the functions of the library. This module must not decide whether an access is allowed: the caller that
-//! evaluates an expression passes an [`Authorizer`], whose implementation decides.
+//! This module owns the functions of the library. This module must not decide whether an access is allowed: the
+//! caller that evaluates an expression passes an [`Authorizer`], whose implementation decides.
 
 use std::fmt;
 use std::rc::Rc;

@@ -1,8 +1,8 @@
 //! The type checker: finds undeclared fields, identifiers and functions, and wrong types of operands and arguments.
 //!
-//! Owns the typing rules of CEL, and the texts of type errors, which are those of the API server. The checker also
-//! resolves qualified names: it replaces `net.IP` with one identifier and `sets.contains(..)` with a call of the
-//! function `sets.contains`. Each field selection that remains is an access to a field.
+//! This module owns the typing rules of CEL, and the texts of type errors, which are those of the API server. The
+//! checker also resolves qualified names: it replaces `net.IP` with one identifier and `sets.contains(..)` with a
+//! call of the function `sets.contains`. Each field selection that remains is an access to a field.
 
 mod message;
 

@@ -1,7 +1,7 @@
 //! The types that a structural schema declares for values, with the size limits that cost estimates need.
 //!
-//! Owns the translation of schemas to declared types. Rules cannot access values without a declared type, such as
-//! unknown fields that `x-kubernetes-preserve-unknown-fields` preserves.
+//! This module owns the translation of schemas to declared types. Rules cannot access values without a declared type,
+//! such as unknown fields that `x-kubernetes-preserve-unknown-fields` preserves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub(super) enum Shape {
     Quantity,
     /// The value of an attribute of a device: a bool, an int, a string or a version.
     DeviceAttribute,
-    /// The fields, by their names in rules.
+    /// An object. Each key is the name of a field in CEL rules: the result of [`escape`].
     Object(BTreeMap<String, Field>),
 }
 

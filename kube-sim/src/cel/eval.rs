@@ -1,7 +1,8 @@
 //! Evaluates checked expressions, and counts the cost of the evaluation as the API server does.
 //!
-//! Owns the evaluation of identifiers, fields, indexes, `&&`, `||`, `? :`, `or`, `orValue`, comprehensions, literals and
-//! messages. `authorization` evaluates the function `check`. `library` evaluates all other operators and functions.
+//! This module owns the evaluation of identifiers, fields, indexes, `&&`, `||`, `? :`, `or`, `orValue`,
+//! comprehensions with their internal operator `@not_strictly_false`, literals and messages. `authorization`
+//! evaluates the function `check`. `library` evaluates all other operators and functions.
 
 mod message;
 

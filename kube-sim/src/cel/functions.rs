@@ -1,7 +1,7 @@
 //! The declarations of operators and functions: the standard library of CEL and the libraries that Kubernetes adds.
 //!
-//! Owns the table `functions.txt`, which must contain each function. `library` evaluates most of the functions. `eval`
-//! evaluates the other functions, or lets `authorization` evaluate them.
+//! This module owns the table `functions.txt`, which must contain each function. `library` evaluates most of the
+//! functions. `eval` evaluates the other functions, or lets `authorization` evaluate them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

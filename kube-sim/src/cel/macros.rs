@@ -1,8 +1,8 @@
 //! The macros of expressions: `has`, `all`, `exists`, `exists_one` (also `existsOne`), `map`, `filter`, `transformList`,
 //! `transformMap`, `transformMapEntry`, `optMap`, `optFlatMap` and `sortBy`. Device selectors can also use `cel.bind`.
 //!
-//! Owns the expansions. Each expansion equals the expansion of the API server, because cost estimates depend on the
-//! expansions.
+//! This module owns the expansions. Each expansion equals the expansion of the API server, because cost estimates
+//! depend on the expansions.
 
 use cel::Env;
 use cel::common::ast::{
@@ -328,11 +328,11 @@ fn new_binding(helper: Helper<'_, '_>, name: &str, value: IdedExpr, result: Ided
 }
 
 fn expand_opt_map(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    expand_map_of_optional(helper, target, args, "optMap() variable name must be a simple identifier", true)
+    expand_opt_map_variant(helper, target, args, "optMap() variable name must be a simple identifier", true)
 }
 
 fn expand_opt_flat_map(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedExpr>) -> Expansion {
-    expand_map_of_optional(
+    expand_opt_map_variant(
         helper,
         target,
         args,
@@ -343,7 +343,7 @@ fn expand_opt_flat_map(helper: Helper<'_, '_>, target: IdedExpr, args: Vec<IdedE
 
 /// Expands `optMap` if `wrap` is true, and `optFlatMap` if it is false. `problem` is the error text for an invalid
 /// variable name.
-fn expand_map_of_optional(
+fn expand_opt_map_variant(
     helper: Helper<'_, '_>,
     target: IdedExpr,
     mut args: Vec<IdedExpr>,

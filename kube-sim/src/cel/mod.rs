@@ -1,10 +1,11 @@
 //! CEL validation rules of custom resources (`x-kubernetes-validations`, KEP-2876), and the CEL expressions that control
 //! admission or select devices.
 //!
-//! Owns the check of rules when a request creates or updates a CustomResourceDefinition ([`check_rules`]), and the
-//! evaluation of rules on objects ([`Validator`]). The `cel` crate parses the rules. The type checker, the cost estimate
-//! and the evaluator are here, because they must agree with the API server in detail: the API server rejects rules with
-//! a type error or a high estimated cost, and ends an evaluation whose cost exceeds a limit.
+//! This module owns the check of rules when a request creates or updates a CustomResourceDefinition
+//! ([`check_rules`]), and the evaluation of rules on objects ([`Validator`]). The `cel` crate parses the rules. The
+//! type checker, the cost estimate and the evaluator are here, because they must agree with the API server in detail:
+//! the API server rejects rules with a type error or a high estimated cost, and ends an evaluation whose cost exceeds
+//! a limit.
 //!
 //! In this module, a rule is an item of `x-kubernetes-validations`. The module works on JSON values and schemas, and
 //! must not use the modules for requests, stores or resources.

@@ -1,6 +1,6 @@
 //! The types of CEL expressions, and their text in the errors of the API server.
 //!
-//! Owns the type model only: `unify` decides which types are assignable to each other.
+//! This module owns the type model only: `unify` decides which types are assignable to each other.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Validates custom resources with the compiled rules of their schema.
 //!
-//! Owns the selection of the rules for each value, the cost budget of a request, the errors of rules, and ratcheting
-//! (KEP-4008): a value that an update does not change, and that violates a rule without `oldSelf`, causes only a warning.
+//! This module owns the selection of the rules for each value, the cost budget of a request, the errors of rules, and
+//! ratcheting (KEP-4008): a value that an update does not change, and that violates a rule without `oldSelf`, causes
+//! only a warning.
 
 use std::sync::Arc;
 

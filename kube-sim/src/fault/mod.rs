@@ -117,7 +117,8 @@ struct Rules {
 }
 
 impl Rules {
-    /// Appends a rule whose choices depend on the seed and on `stream`.
+    /// Appends a rule. The random choices of the rule depend on the seed and on `stream`. `stream` identifies a
+    /// stream of random numbers; see [`Random::for_stream`].
     fn add(&mut self, rule: Rule, stream: u64) -> RuleId {
         let id = RuleId(self.next);
         self.next += 1;

@@ -149,8 +149,9 @@ impl Allocator<'_> {
         Ok(())
     }
 
-    /// Reserves a free port; `None` if the range is full. Tries the upper part of the range first, from a random port. As in
-    /// the API server, a dry run returns a port above the range.
+    /// Reserves a free port; `None` if the range is full. Begins at a random port of the upper part of the
+    /// range, and tries the lower part last. As in the API server, a dry run returns the port after the
+    /// highest reserved port, or a port above the range if no port is reserved.
     fn next(&mut self) -> Option<u64> {
         let (first, last) = (*RANGE.start(), *RANGE.end());
         let port = if self.dry_run {

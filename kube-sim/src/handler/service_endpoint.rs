@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::Sim;
 
-    /// Checks the address of port 443 of a service, or the error.
+    /// Asserts that [`resolve`] returns `expected` for port 443 of the service: an address or an error text.
     #[track_caller]
     fn check(sim: &Sim, name: &str, expected: Result<&str, &str>) {
         let found = resolve(sim.inner(), "default", name, 443).map(|(host, port)| format!("{host}:{port}"));

@@ -91,7 +91,7 @@ impl Path {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) resource: Arc<Resource>,
-    /// Empty for all namespaces and for cluster-scoped resources.
+    /// Empty if the request is for all namespaces, or the resource is cluster-scoped.
     pub(crate) namespace: String,
     /// Empty for collections.
     pub(crate) name: String,

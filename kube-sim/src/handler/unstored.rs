@@ -81,8 +81,8 @@ fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
     let spec = &object["spec"];
     let (resource, other) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let shown = |attributes: &Value| match attributes {
-        Value::Null => FieldError::invalid("spec", Value::Null, EXACTLY_ONE_MESSAGE),
-        attributes => FieldError::invalid("spec", go_attributes(attributes), EXACTLY_ONE_MESSAGE),
+        Value::Null => FieldError::invalid("spec", Value::Null, ATTRIBUTES_MESSAGE),
+        attributes => FieldError::invalid("spec", go_attributes(attributes), ATTRIBUTES_MESSAGE),
     };
     if !resource.is_null() && !other.is_null() {
         errors.push(if is_local { shown(&Value::Null) } else { shown(other) });
@@ -113,10 +113,10 @@ fn check_access_review(kind: &str, object: &Value, errors: &mut Vec<FieldError>)
 }
 
 /// The text of the error about the attributes of an access review.
-const EXACTLY_ONE_MESSAGE: &str =
+const ATTRIBUTES_MESSAGE: &str =
     "exactly one of nonResourceAttributes or resourceAttributes must be specified";
 
-/// Attributes with the field names of the Go struct.
+/// Returns a copy of `attributes` with the field names of the Go struct, such as `Path` for `path`.
 fn go_attributes(attributes: &Value) -> Value {
     let capitalized = |name: &String| {
         let (first, rest) = name.split_at(1.min(name.len()));

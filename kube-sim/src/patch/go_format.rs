@@ -1,6 +1,6 @@
 //! Formats values as Go's `%v` does, for error messages of the API server.
 //!
-//! Owns the formats of values and the names of Go types.
+//! This module owns the formats of values and the names of Go types.
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! JSON Merge Patch (RFC 7386).
 //!
-//! Owns the algorithm, which does not use schemas.
+//! This module owns the algorithm, which does not use schemas.
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,7 @@
 //! Three patch formats: JSON Merge Patch, JSON Patch, and strategic merge patch.
 //!
-//! Owns their algorithms and their error messages. Server-side apply is in `crate::apply`. The request handlers decide
-//! which patch formats a resource accepts.
+//! This module owns their algorithms and their error messages. Server-side apply is in `crate::apply`. The request
+//! handlers decide which patch formats a resource accepts.
 
 mod conversion;
 mod go_format;

@@ -1,7 +1,8 @@
 //! Strategic merge patch: a merge patch that merges list items by a merge key and can contain directives.
 //!
-//! Owns the merging of maps; the module `list` merges and sorts lists. The algorithm, the order of its steps and its
-//! error messages are those of Kubernetes, because clients such as kubectl compute patches for exactly this algorithm.
+//! This module owns the merging of maps; the module `list` merges and sorts lists. The algorithm, the order of its
+//! steps and its error messages are those of Kubernetes, because clients such as kubectl compute patches for exactly
+//! this algorithm.
 //!
 //! The directives are:
 //! - `$patch: delete` in a map clears the map. In a list item, it deletes the item.

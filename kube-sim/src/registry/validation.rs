@@ -17,7 +17,7 @@ impl CustomProperties {
         }
         let Some(rules) = &self.rules else { return Verdict { errors, warnings: Vec::new() } };
         // CEL rules can be evaluated only on an object that has the structure of the schema.
-        if errors.iter().any(|error| prevents_cel_rules(error.kind)) {
+        if errors.iter().any(|error| prevents_rule_evaluation(error.kind)) {
             let why = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
             errors.push(FieldError::invalid("", Value::Null, why));
             return Verdict { errors, warnings: Vec::new() };
@@ -40,7 +40,7 @@ fn check_replicas(path: &[String], object: &Value, errors: &mut Vec<FieldError>)
     errors.push(FieldError::invalid(format!(".{}", path.join(".")), replicas, why));
 }
 
-fn prevents_cel_rules(kind: FieldErrorKind) -> bool {
+fn prevents_rule_evaluation(kind: FieldErrorKind) -> bool {
     use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
     matches!(kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
 }

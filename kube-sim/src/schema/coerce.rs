@@ -1,8 +1,8 @@
 //! Decodes the `metadata` of custom resources and of embedded resources (`x-kubernetes-embedded-resource`) as Go does.
 //! In embedded resources, also checks that `apiVersion` and `kind` are strings.
 //!
-//! Owns only these fields: the API server decodes them into Go structs, like the fields of built-in kinds. The other
-//! fields of a custom resource have no Go struct.
+//! This module owns only these fields: the API server decodes them into Go structs, like the fields of built-in
+//! kinds. The other fields of a custom resource have no Go struct.
 
 use serde_json::Value;
 

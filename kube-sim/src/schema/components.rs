@@ -1,7 +1,7 @@
 //! The component schemas in the OpenAPI documents of an API server, each parsed at first use.
 //!
-//! Owns the parsing of `builtin/data/schemas.txt`. Each line is the name of a component, a tab, and the schema in JSON;
-//! the lines are sorted by name.
+//! This module owns the parsing of `builtin/data/schemas.txt`. Each line is the name of a component, a tab, and the
+//! schema in JSON; the lines are sorted by name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock};

@@ -1,8 +1,8 @@
 //! Validation of `CustomResourceDefinition` objects.
 //!
-//! Owns the rules for names, group, scope, versions, conversion, subresources and printer columns, and the order of the
-//! errors; `structural_schema` validates the schemas. The caller must first set the defaults of the CRD (`names.singular`,
-//! `names.listKind`), and supplies the checks that need other modules ([`DefinitionChecks`]).
+//! This module owns the rules for names, group, scope, versions, conversion, subresources and printer columns, and
+//! the order of the errors; `structural_schema` validates the schemas. The caller must first set the defaults of the
+//! CRD (`names.singular`, `names.listKind`), and supplies the checks that need other modules ([`DefinitionChecks`]).
 
 mod approval;
 mod names;

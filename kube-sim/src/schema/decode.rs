@@ -1,9 +1,10 @@
 //! The effects of Go's JSON decoder and encoder on an object of a built-in kind, or on the metadata of a custom resource.
 //!
-//! Owns the decoding errors, and the changes to an object that Go decodes into a struct and serializes again. The server
-//! responds with 400 to a request body that does not decode, before validation. Go drops null fields, optional fields
-//! with an empty collection, and `omitempty` fields with the zero value. Go also replaces nulls in lists and maps, and
-//! canonicalizes times and quantities. This module must not validate: it rejects only values that Go cannot decode.
+//! This module owns the decoding errors, and the changes to an object that Go decodes into a struct and serializes
+//! again. The server responds with 400 to a request body that does not decode, before validation. Go drops null
+//! fields, optional fields with an empty collection, and `omitempty` fields with the zero value. Go also replaces
+//! nulls in lists and maps, and canonicalizes times and quantities. This module must not validate: it rejects only
+//! values that Go cannot decode.
 
 use base64::engine::general_purpose::STANDARD;
 use base64::{DecodeError, Engine as _};
@@ -300,8 +301,8 @@ fn replace_null_entries(schema: &Schema, map: &mut serde_json::Map<String, Value
     }
 }
 
-/// The value that Go decodes from a null entry of a list or map. `schema` is the schema of the entry. Returns `None` if
-/// the schema specifies a list, a map or any type.
+/// The value that Go decodes from a null entry of a list or map. `schema` is the schema of the entry. Returns
+/// `None` if the entry is itself a list or a map, or if the schema has no type.
 fn zero_value(schema: &Schema) -> Option<Value> {
     match schema.kind() {
         Kind::String => Some("".into()),

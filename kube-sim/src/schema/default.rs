@@ -1,7 +1,7 @@
 //! Structural defaulting: fills in the defaults that a schema specifies.
 //!
-//! Owns the defaults in schemas, and the removal of nulls that a schema does not allow. For built-in kinds, Kubernetes
-//! implements other defaults in Go; `strategy` sets these defaults.
+//! This module owns the defaults in schemas, and the removal of nulls that a schema does not allow. For built-in
+//! kinds, Kubernetes implements other defaults in Go; `strategy` sets these defaults.
 
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! Field errors (`field.Error`), printed as an API server prints them.
 //!
-//! Owns the error types, their texts, and [`invalid_message`], which joins the texts of several errors into the message of
-//! a `Status`. This module must not use schemas.
+//! This module owns the error types, their texts, and [`invalid_message`], which joins the texts of several errors
+//! into the message of a `Status`. This module must not use schemas.
 
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};

@@ -1,9 +1,9 @@
 //! The values of `format` in the schemas of custom resources.
 //!
-//! Owns the list of formats that the API server validates, and a predicate for each string format. The server ignores
-//! other formats. The predicates accept the same strings as the Go libraries of the API server. These libraries deviate
-//! from the specifications of the formats. For example, they accept `PT5M` as a `duration`, because it
-//! contains `5M`.
+//! This module owns the list of formats that the API server validates, and a predicate for each string format. The
+//! server ignores other formats. The predicates accept the same strings as the Go libraries of the API server. These
+//! libraries deviate from the specifications of the formats. For example, they accept `PT5M` as a `duration`, because
+//! it contains `5M`.
 
 mod check_digit;
 mod duration;

@@ -1,8 +1,8 @@
 //! Regular expressions in the syntax of Go's `regexp`, which Kubernetes uses.
 //!
-//! Owns the translation of Go's syntax to that of the `regex` crate, and Go's error texts. The syntax of the crate is
-//! larger than Go's and differs in details. In Go, `\d` and `\w` match only ASCII, a class has no set operations,
-//! `{,3}` and `\<` are literals, and a count is at most 1000.
+//! This module owns the translation of Go's syntax to that of the `regex` crate, and Go's error texts. The syntax of
+//! the crate is larger than Go's and differs in details. In Go, `\d` and `\w` match only ASCII, a class has no set
+//! operations, `{,3}` and `\<` are literals, and a count is at most 1000.
 
 mod class;
 mod escape;

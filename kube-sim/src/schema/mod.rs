@@ -1,8 +1,8 @@
 //! Schemas of objects, and the functions that apply a schema to an object: defaulting, pruning, decoding and value
 //! validation.
 //!
-//! Owns these functions, the parsed form of schemas, and the validation of CRDs. This module works on raw JSON values,
-//! does no IO, and must not know about requests, stores or versions of objects.
+//! This module owns these functions, the parsed form of schemas, and the validation of CRDs. This module works on raw
+//! JSON values, does no IO, and must not know about requests, stores or versions of objects.
 //!
 //! Objects of built-in kinds pass through the modules [`mod@prune`], [`mod@decode`] and [`mod@default`], and then
 //! through the defaulting and validation that Kubernetes implements in Go (`crate::strategy`). Custom resources pass

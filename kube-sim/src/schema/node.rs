@@ -1,9 +1,9 @@
 //! The parsed form of schemas. Each [`Schema`] describes one value of an object, and contains the schemas of its fields
 //! or items.
 //!
-//! Owns the parsing of OpenAPI v3 schemas. The schemas of built-in kinds refer to named components, which are resolved
-//! at first use. The schemas of custom resources are structural; only the schema of `metadata` refers to a component. This
-//! module must not validate values.
+//! This module owns the parsing of OpenAPI v3 schemas. The schemas of built-in kinds refer to named components, which
+//! are resolved at first use. The schemas of custom resources are structural; only the schema of `metadata` refers to
+//! a component. This module must not validate values.
 
 mod variants;
 

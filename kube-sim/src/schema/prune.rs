@@ -1,7 +1,7 @@
-//! Pruning: drops the fields that a schema does not specify, and returns a message about each field.
+//! Pruning: drops the fields that a schema does not specify, and returns a message about each dropped field.
 //!
-//! Owns the rules of pruning. The request handler ignores, warns about or rejects unknown fields, depending on the
-//! query parameter `fieldValidation`.
+//! This module owns the rules of pruning. The request handler ignores, warns about or rejects unknown fields,
+//! depending on the query parameter `fieldValidation`.
 
 use std::fmt::Write as _;
 

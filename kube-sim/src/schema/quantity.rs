@@ -1,6 +1,7 @@
 //! The canonical form of quantities (`500m`, `1.5Gi`).
 //!
-//! Owns parsing and serialization of `resource.Quantity`. This module must not know which fields are quantities.
+//! This module owns parsing and serialization of `resource.Quantity`. This module must not know which fields are
+//! quantities.
 
 /// The maximum number of digits on each side of the decimal point. The maximum exceeds the precision of the server.
 const MAX_DIGITS: usize = 60;

@@ -1,8 +1,8 @@
 //! Validation of structural schemas.
 //!
-//! Owns the rules of structural schemas: every value has a type, logical junctors (`allOf`, `anyOf`, `oneOf`, `not`)
-//! only restrict values, and defaults are valid. This module reads the JSON of the schema instead of a
-//! parsed [`Schema`], because errors contain the paths of keywords.
+//! This module owns the rules of structural schemas: every value has a type, logical junctors (`allOf`, `anyOf`,
+//! `oneOf`, `not`) only restrict values, and defaults are valid. This module reads the JSON of the schema instead of
+//! a parsed [`Schema`], because errors contain the paths of keywords.
 
 mod open_api;
 mod root;

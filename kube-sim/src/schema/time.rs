@@ -1,8 +1,8 @@
 //! Times in objects of built-in kinds. The module parses and serializes times like Go's `metav1.Time` and
 //! `metav1.MicroTime`.
 //!
-//! Owns the parser, its error texts, and the stored form: UTC, with whole seconds or six fractional digits. This module
-//! must not know which fields are times.
+//! This module owns the parser, its error texts, and the stored form: UTC, with whole seconds or six fractional
+//! digits. This module must not know which fields are times.
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};

@@ -1,7 +1,7 @@
 //! Validation of custom resources against their schema.
 //!
-//! Owns the value validations, their order, and their error texts. This module must not change the object.
-//! `crate::cel` evaluates the CEL rules.
+//! This module owns the value validations, their order, and their error texts. This module must not change the
+//! object. `crate::cel` evaluates the CEL rules.
 
 mod number;
 

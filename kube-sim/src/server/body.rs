@@ -46,7 +46,8 @@ pub struct SimBody {
     faults: Option<BodyFaults>,
     /// Appends the frames of a watch and the parts of a log to the journal entry of the request.
     recorder: Option<Recorder>,
-    /// Whether the next poll returns an error, because a fault rule cuts the body.
+    /// Whether a fault rule has cut the body. If so, the body ends with an error: see [`Self::poll_error`].
+    /// A cut before the first byte does not set this field.
     broken: bool,
     ended: bool,
     /// Whether [`Self::poll_error`] waits for [`BREAK_DELAY`] before it returns the error.

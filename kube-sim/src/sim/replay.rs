@@ -47,17 +47,18 @@ struct OpenWatch<'a> {
 
 impl Sim {
     /// Sends the recorded requests to this simulation, in the order in which they were handled and with the recorded
-    /// times between them, and compares the statuses and bodies of the responses. Compares only the recorded events of a
-    /// watch, without periodic bookmarks. Returns the number of requests that were sent.
+    /// times between them, and compares the statuses and bodies of the responses. For a watch, compares only the
+    /// recorded events, without periodic bookmarks. Returns the number of requests that were sent.
     ///
     /// This simulation must be new, and built with the same settings as the recorded one: its seed, start time, nodes,
     /// controllers and replicas. Bodies must be recorded from the first request on
     /// ([`SimBuilder::record_bodies`](crate::SimBuilder::record_bodies)). The clock of the simulation follows the recorded
     /// times.
     ///
-    /// The replay omits requests that were not handled, because of a fault, a failed authentication or an unreadable body,
-    /// and the faults of these requests. Of all other requests, it applies the recorded faults that change the store, and ignores the faults
-    /// in responses. It also omits requests for an upgrade (`exec`), and requests without a response.
+    /// The replay omits each request that was not handled, together with its faults. The cause can be a fault, a
+    /// failed authentication or an unreadable body. For each handled request, the replay applies the recorded
+    /// faults that change the store, and ignores the faults in the response. It sends neither requests for
+    /// an upgrade (`exec`) nor requests without a response.
     ///
     /// # Errors
     /// The first difference. If several threads handled requests at the same time, the recorded order of these requests

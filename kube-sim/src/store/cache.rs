@@ -82,7 +82,7 @@ impl Default for Caches {
 }
 
 impl Caches {
-    /// The longest time by which a cache lags; `None` if no cache lags by a time.
+    /// The longest lag of all caches with [`Lag::Time`]; `None` if there is no such cache.
     fn longest_time_lag(&self) -> Option<Duration> {
         let time = |cache: &Cache| match cache.lag {
             Lag::Time(time) => Some(time),
@@ -91,8 +91,8 @@ impl Caches {
         self.servers.iter().filter_map(time).max()
     }
 
-    /// Records a change of the store. Returns true if at least one cache lags by a number of versions. Each such
-    /// cache now gets an earlier change.
+    /// Records a change of the store. Returns true if at least one cache lags by a number of versions. After the
+    /// change, such a cache may have a later version than before.
     pub(super) fn record_change(&mut self, version: u64) -> bool {
         match self.longest_time_lag() {
             None => {
@@ -158,7 +158,8 @@ impl State {
         self.update_for_new_lag();
     }
 
-    /// Sets `before_commits` if no change is recorded, and wakes all watches, because their timers depend on the lag.
+    /// If `commits` is empty, sets `before_commits` to the version of the store. Wakes all watches, because
+    /// their timers depend on the lag.
     fn update_for_new_lag(&mut self) {
         if self.caches.commits.is_empty() {
             self.caches.before_commits = self.version();

@@ -91,7 +91,7 @@ impl View<'_> {
         Ok(changes)
     }
 
-    /// Whether the storage has the table `storage`; see [`State::table`].
+    /// Whether a table with the name `storage` exists; see [`State::table`].
     pub(crate) fn has_table(self, storage: &str) -> bool {
         self.state.table(storage).is_some()
     }

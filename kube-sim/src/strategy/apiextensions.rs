@@ -25,7 +25,7 @@ pub(super) static STRATEGIES: [Strategy; 1] = [Strategy {
     validate: |object, out| validate(None, object, out),
     validate_update: Some(|old, new, out| validate(Some(old), new, out)),
     validate_status: Some(|new, out| out.0.extend(validate_crd_status(new))),
-    // As in the API server, a write to the status also changes the metadata.
+    // As in the API server, a write to the status may also change these metadata fields.
     status_metadata: &["managedFields", "annotations", "finalizers", "labels", "ownerReferences"],
     status_reset_fields: &["spec"],
     printer: Printer::new(|object, _| cells(object)),

@@ -211,7 +211,7 @@ impl Strategy {
         STRATEGIES.iter().copied().flatten().find(|strategy| strategy.group == group && strategy.kind == kind)
     }
 
-    /// Sets the initial status, then prepares for create.
+    /// Sets the initial status of a new object. Then calls the function in the field `prepare_for_create`.
     pub(crate) fn prepare_for_create(
         &self,
         object: &mut Value,

@@ -66,8 +66,8 @@ impl Offer {
     /// if `served` contains `""`.
     ///
     /// # Errors
-    /// 403 if `served` contains none of the client's subprotocols, or if it does not contain `""` and the client offers
-    /// no subprotocol.
+    /// 403 if the client offers subprotocols, and `served` contains none of them. Also 403 if the client offers no
+    /// subprotocol, and `served` does not contain `""`.
     pub(crate) fn select(&self, served: &[&'static str]) -> Result<&'static str, SimError> {
         let mut offered: Vec<&str> = self.protocols.iter().map(String::as_str).collect();
         if offered.is_empty() {
@@ -93,7 +93,8 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// A response with this subprotocol. Boxes `session` and the future that it returns as a [`Session`].
+    /// A response with this subprotocol. Converts `session` into a [`Session`], which is a boxed function
+    /// that returns a boxed future.
     pub(crate) fn new<F, R>(protocol: &'static str, session: F) -> Self
     where
         F: FnOnce(WebSocket) -> R + Send + 'static,

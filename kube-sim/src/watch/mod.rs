@@ -83,7 +83,7 @@ impl std::fmt::Debug for Watch {
 ///
 /// # Errors
 /// 504 for a version that the cache has not reached.
-fn check_cache_reached(state: &mut State, arrival: Arrival, version: Option<u64>) -> Result<(), SimError> {
+fn check_cache_version(state: &mut State, arrival: Arrival, version: Option<u64>) -> Result<(), SimError> {
     let wanted = version.unwrap_or(arrival.version);
     let cached = state.cache_version(arrival.server);
     if wanted > cached { Err(SimError::too_large_resource_version(wanted, cached)) } else { Ok(()) }
@@ -124,7 +124,7 @@ pub(crate) fn open(
     // A watch with `sendInitialEvents` fails if the watch cache has not reached the requested version. Any other watch
     // waits until the watch cache passes the version.
     if options.send_initial == Some(true)
-        && let Err(error) = check_cache_reached(&mut state, arrival, options.version)
+        && let Err(error) = check_cache_version(&mut state, arrival, options.version)
     {
         // A wait for the cache helps only if the store has reached the version.
         if arrival.waits && options.version.is_none_or(|version| version <= state.version()) {

@@ -1,7 +1,8 @@
 //! Calls of webhooks: one HTTPS request to a server outside of the simulation.
 //!
-//! Owns the connection, the limits of time and size, and the error texts, which are those of the API server. This
-//! module must not know about admission, conversion or the store: the caller resolves services to addresses.
+//! This module owns the connection, the limits of time and size, and the error texts, which are those of the API
+//! server. This module must not know about admission, conversion or the store: the caller resolves services to
+//! addresses.
 
 mod connection;
 mod status;

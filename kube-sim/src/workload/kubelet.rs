@@ -108,7 +108,8 @@ fn schedule_pod(engine: &mut Engine, pod: &Value, path: &str, nodes: &BTreeMap<S
     }
 }
 
-/// Marks a ready pod on a failed node as not ready. In a later step, deletes the pod.
+/// Marks a pod on a failed node as not ready. If the pod is already not ready, deletes it with a probability
+/// of 1 in 10.
 fn evict_from_failed_node(engine: &mut Engine, pod: &Value, path: &str) {
     if is_ready(pod) {
         let status =

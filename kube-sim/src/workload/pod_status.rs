@@ -8,7 +8,8 @@ pub(crate) struct PodState<'a> {
     pub(crate) phase: &'a str,
     /// Whether the containers are ready.
     pub(crate) ready: bool,
-    /// The value of `state` in the status of every container.
+    /// The value of `state` in the statuses of the containers. Init containers, and containers that wait for
+    /// init containers, have other states.
     pub(crate) state: &'a Value,
     /// The current time as `metav1.Time`.
     pub(crate) now: &'a str,

@@ -67,7 +67,7 @@ fn an_eviction_uses_up_the_budget() {
 }
 
 #[test]
-fn budgets_do_not_protect_pods_that_do_not_run_or_are_not_ready() {
+fn a_pod_that_has_ended_or_is_not_ready_is_evicted_despite_the_budget() {
     let sim = Sim::new();
     create_budget(&sim, "web", &status_with_allowed_disruptions(0));
     for phase in ["Pending", "Succeeded", "Failed"] {

@@ -30,7 +30,7 @@ fn builder() -> SimBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_server_has_the_objects_of_an_api_server() {
+async fn a_new_sim_has_the_objects_of_a_new_api_server() {
     let sim = builder().build();
     for (api_version, kind, count) in KINDS {
         assert_eq!(sim.list(api_version, kind, "").unwrap().len(), count, "{kind}");

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The folder that `kube-sim assets` has created.
+/// A temporary folder. It contains the programs that `kube-sim assets` has created.
 pub(crate) struct Assets(TempDir);
 
 impl Assets {

@@ -12,8 +12,9 @@ import (
 // subscriberCount is the number of event handlers of one informer.
 const subscriberCount = 100
 
-// measureSubscribers measures from the request for the watch events until all event handlers have received the last
-// event, which modifies the pod "sentinel". The event handlers receive the initial list before the measurement.
+// measureSubscribers measures the delivery of the watch events to all event handlers. The measurement begins
+// just before the request for the events. It ends after all event handlers have received the last event, which
+// modifies the pod "sentinel". The event handlers receive the initial list before the measurement.
 func measureSubscribers(j *job) (*outcome, error) {
 	informer, err := podInformer(j)
 	if err != nil {

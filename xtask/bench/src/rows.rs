@@ -21,8 +21,9 @@ pub(super) struct Row {
     /// Whether the mock API server must generate data for this row before the run: watch events, relisted
     /// pods, or objects in Protobuf.
     pub(super) needs_preparation: bool,
-    /// Whether client-go's contender needs controller-runtime for this row. Its program with controller-runtime is a
-    /// separate one, because controller-runtime adds metrics to client-go.
+    /// Whether client-go's contender needs controller-runtime for this row. If so, the bench runs the second
+    /// program of this contender. The first program does not contain controller-runtime, because
+    /// controller-runtime adds metrics to client-go.
     pub(super) needs_controller_runtime: bool,
 }
 

@@ -22,7 +22,7 @@ const START_COUNT: u32 = 50;
 /// The largest allowed time of a start in milliseconds.
 const MAX_START_MS: f64 = 5.0;
 /// The largest allowed memory of 100,000 pods in GiB.
-const MAX_POD_GIB: f64 = 1.5;
+const MAX_MEMORY_GIB: f64 = 1.5;
 /// The smallest allowed number of requests per second.
 const MIN_RATE: f64 = 5_000.0;
 /// The smallest allowed ratio of kube-sim's request rate to kube-apiserver's.
@@ -193,8 +193,8 @@ fn compare_with_targets(
         }),
         (
             "pods",
-            format!("GiB of 100,000 pods <= {MAX_POD_GIB}"),
-            is(gib_of_100_000_pods <= MAX_POD_GIB, gib_of_100_000_pods),
+            format!("GiB of 100,000 pods <= {MAX_MEMORY_GIB}"),
+            is(gib_of_100_000_pods <= MAX_MEMORY_GIB, gib_of_100_000_pods),
         ),
         ("requests", format!("requests a second >= {MIN_RATE}"), is(simulated >= MIN_RATE, simulated)),
         ("requests", format!("rate >= {MIN_RATIO} x that of kube-apiserver"), is(ratio >= MIN_RATIO, ratio)),

@@ -135,8 +135,9 @@ impl Cluster {
         Ok(path)
     }
 
-    /// The events of the audit logs, one API server after the other: the metadata of all writes, except those in the
-    /// namespaces `kube-system` and `kube-node-lease`. An event is written when its request has ended.
+    /// Returns the events of the audit logs, in the order of the API servers. Each event contains the
+    /// metadata of a write. All writes are logged, except writes in the namespaces `kube-system` and
+    /// `kube-node-lease`. An API server logs a write when the request has ended.
     ///
     /// # Errors
     /// When a log cannot be read, or when a complete line of it is not valid JSON. An incomplete last line is ignored.

@@ -98,7 +98,7 @@ pub(super) fn start_controller(
         .owns(Api::<ConfigMap>::all(client.clone()), owned)
         .with_config(controller::Config::default().drain_timeout(super::SHUTDOWN_LIMIT))
         .graceful_shutdown_on(async {
-            // Dropping the handle also shuts the controller down.
+            // Dropping the `RunningController` also shuts the controller down.
             let _ = stopped.await;
         });
     let sites = controller.store();

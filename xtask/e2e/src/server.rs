@@ -214,7 +214,7 @@ impl Server {
         protocol.apply_to(&mut self.config);
     }
 
-    /// The scale of the suite `churn`.
+    /// The number of objects and the duration of the suite `churn`.
     pub(crate) fn churn(&self) -> Churn {
         self.churn
     }

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn newer_versions_add_fields_and_decide_what_json_omits() {
+    fn a_newer_version_adds_fields_and_changes_omit_zero() {
         let mut table = Table::default();
         table.add(r#"{"name":"k8s.io/api/core/v1.A","kinds":[{"apiVersion":"v1","kind":"A"}],"fields":[{"number":1,"name":"a","type":"string"}]}"#).unwrap();
         table.add(r#"{"name":"k8s.io/api/core/v1.A","fields":[{"number":1,"name":"a","type":"string","omitZero":true},{"number":3,"name":"b","type":"message","message":"k8s.io/api/core/v1.B","label":"list","null":true}]}"#).unwrap();

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn assigned_and_configured_values_are_removed_or_replaced() {
+    fn values_that_differ_between_servers_are_removed_or_replaced() {
         let mut lease = json!({
             "kind": "Lease",
             "metadata": {

@@ -17,7 +17,7 @@ const CLIENT_FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metric
 const RUNTIME_FEATURES: [&str; 5] = ["", "metrics", "manager", "webhook", "zstd"];
 /// The values of `--features` for kube-sim in the step `features`: no feature, and each feature alone.
 const SIM_FEATURES: [&str; 2] = ["", "cli"];
-/// Crates that kube-client must not depend on without its `client` feature.
+/// Only the feature `client` of kube-client may add these crates to the dependencies of kube-client.
 const CLIENT_ONLY_CRATES: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
 /// Packages that must depend on no other package of the workspace, not even in tests. If kube-client and kube-sim shared
 /// code, tests that use both would not find the bugs of the shared code. `xtask` must build even if other packages do not

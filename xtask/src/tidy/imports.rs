@@ -30,7 +30,7 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
                 path.retain(|part| part != "crate");
                 (path[path.len() - 1].clone(), path)
             })),
-            // Only tests compile a module with the name `tests` and its submodules.
+            // A module with the name `tests` is compiled only for tests, and so are its submodules.
             Ok(_) if module.iter().any(|part| part == "tests") => {}
             Ok(names) => modules.push((path, module.join("::"), names)),
             Err(error) => findings.push(finding(path, error.span().start().line, "syntax", error)),

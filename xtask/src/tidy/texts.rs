@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_paths_and_registries_of_one_machine() {
+    fn paths_and_registries_of_a_developers_machine_are_rejected() {
         for folder in PRIVATE_PREFIXES.split(' ') {
             check_text("a.md", &format!("see \"{folder}someone/x\""), "1: private");
             check_text(

@@ -128,7 +128,8 @@ where
     }
 }
 
-/// The status code of a response, or client-go's `<error>`.
+/// The value of the label `code`: the status code of the response. As in client-go, the value is `<error>` if
+/// there is no response.
 fn code_label<B>(outcome: &Result<Response<B>, BoxError>) -> String {
     outcome.as_ref().map_or_else(|_| "<error>".to_owned(), |response| response.status().as_str().to_owned())
 }

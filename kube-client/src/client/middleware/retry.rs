@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_retried_only_if_the_server_asks_for_it_and_a_read_also_after_a_transient_failure() {
+    fn reads_are_retried_after_transient_failures_but_writes_only_if_the_server_requests_a_retry() {
         let retry_after = Some(RetryReason::RetryAfter(Duration::from_secs(2)));
         let safe = Some(RetryReason::Safe);
         let timed_out = || {

@@ -16,7 +16,8 @@ use crate::{
     error::{BoxError, Error, TransportKind},
 };
 
-/// The files of the trusted authorities and of the client certificate, and the certificates in use from these files.
+/// The files of the trusted authorities and of the client certificate. The struct also contains the
+/// certificates from these files that new connections use.
 #[derive(Debug)]
 pub(crate) struct CertificateFiles {
     authorities: Option<AuthorityFile>,

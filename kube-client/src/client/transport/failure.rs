@@ -144,8 +144,8 @@ pub(super) fn classify(error: BoxError, method: &Method, uri: &Uri, connector: &
         Err(error) => error,
     };
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    // With TLS 1.3 the server verifies the client's certificate after the client has finished its handshake, so that a
-    // TLS alert may arrive instead of the response.
+    // With TLS 1.3, the client finishes the handshake before the server verifies the client's certificate. A TLS
+    // alert may therefore arrive instead of the response.
     if let Some(tls) = find_source::<rustls::Error>(&*error) {
         let what =
             format!("no TLS connection to {host}: {} ({method} {})", connector.explain(tls), uri.path());

@@ -10,7 +10,8 @@ use super::{
 
 /// Narrows `node` to the values that `other` also accepts. If both schemas have a keyword for which `merge_keyword` has no
 /// rule, `node` keeps its own value of the keyword. If no value can have the types of both schemas, reports a problem and
-/// does not change `node`. `other` must have been rewritten; `node` may lack a type.
+/// does not change `node`. The [`Rewriter`] must have rewritten `other` before the call. `node` may have no
+/// type.
 pub(super) fn intersect(rewriter: &mut Rewriter, node: &mut JsonObject, other: JsonObject) {
     if let (Some(a), Some(b)) = (type_of(node), type_of(&other))
         && a != b

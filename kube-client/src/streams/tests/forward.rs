@@ -344,7 +344,7 @@ async fn a_server_without_tunnels_has_one_connection_for_each_port() {
 }
 
 #[tokio::test]
-async fn channels_that_do_not_exist_or_name_another_port_are_errors() {
+async fn messages_with_an_unknown_channel_or_a_wrong_port_are_errors() {
     for (message, part) in
         [(&[7, 80, 0][..], "channel 7"), (&[0, 81, 0], "name this port"), (&[0, 80], "port 80")]
     {

@@ -228,7 +228,7 @@ fn errors_contain_cause_and_position() {
 }
 
 #[test]
-fn an_error_text_that_looks_like_a_position_is_kept() {
+fn an_error_keeps_a_field_name_that_contains_a_line_number() {
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Strict {}

@@ -86,7 +86,7 @@ pub(crate) struct ListSplitter {
     /// The kind of the items.
     kind: ProtobufKind,
     state: State,
-    /// Whether the envelope had a list.
+    /// Whether the list in the envelope has begun.
     has_list: bool,
     head: ListHead,
 }

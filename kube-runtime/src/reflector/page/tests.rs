@@ -98,7 +98,7 @@ fn objects_of_vacated_pages_do_not_wait_for_long() {
 }
 
 #[test]
-fn moves_neither_unused_nor_large_objects() {
+fn unused_and_large_objects_are_not_moved() {
     let mut move_queue = MoveQueue::default();
     let (large, gone, kept) =
         (pack("large", &vec![0; PAGE_SIZE], 0), pack("gone", b"1", 0), pack("kept", b"2", 0));

@@ -196,8 +196,8 @@ impl<K: Storable> Writer<K> {
         }
     }
 
-    /// Like [`compact_pages`](Self::compact_pages), for all pages. Call it after a swap, when many objects on the pages
-    /// may be unused. Does nothing for typed storage.
+    /// Like [`compact_pages`](Self::compact_pages), for all pages. Call it after a snapshot has replaced the
+    /// readers' map: many objects on the pages may then be unused. Does nothing for typed storage.
     pub(super) fn compact_all_pages(&mut self) {
         if self.shared.codec().is_none() {
             return;

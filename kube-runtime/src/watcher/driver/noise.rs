@@ -55,7 +55,8 @@ pub(super) struct NoiseDetector {
     /// sample is empty. When the sample has [`MIN_EVENTS`] bookmarks, `record_bookmark` checks their rate and
     /// starts a new sample. A snapshot, or an event that is newer than `newest`, also starts a new sample.
     bookmarks: Option<(u32, Instant)>,
-    /// Whether bookmarks were reported since the last newer event.
+    /// Whether bookmarks were reported. A snapshot, or an event that is newer than `newest`, sets this field to
+    /// false.
     is_reported: bool,
 }
 

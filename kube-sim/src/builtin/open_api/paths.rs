@@ -1,7 +1,7 @@
 //! The paths of the OpenAPI documents: recorded in the format of OpenAPI 2, and converted to OpenAPI 3.
 //!
-//! Owns the parsing of `data/paths.txt`. Each line is a path or the name of a parameter, then a tab, then JSON.
-//! Operations refer to parameters by name.
+//! This module owns the parsing of `data/paths.txt`. Each line is a path or the name of a parameter, then a tab, then
+//! JSON. Operations refer to parameters by name.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keywords_all_of_and_one_of_and_nullable_are_converted() {
+    fn keywords_that_the_api_server_omits_are_removed_or_replaced() {
         let mut schema = json!({
             "type": "object",
             "properties": {

@@ -1,8 +1,8 @@
 //! The estimated cost of a rule, in CEL cost units: the range of the costs for all values that the schema allows.
 //!
-//! Owns the estimates of all expressions except calls; `calls` has the estimates of operators and functions. The API
-//! server rejects a CustomResourceDefinition if an estimate exceeds a limit, so these estimates must equal those of the
-//! API server. [`actual_cost`] has the costs of evaluated calls, which are not estimates.
+//! This module owns the estimates of all expressions except calls; `calls` has the estimates of operators and
+//! functions. The API server rejects a CustomResourceDefinition if an estimate exceeds a limit, so these estimates
+//! must equal those of the API server. [`actual_cost`] has the costs of evaluated calls, which are not estimates.
 
 pub(super) mod actual_cost;
 mod calls;

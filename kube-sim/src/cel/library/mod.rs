@@ -1,7 +1,7 @@
 //! The functions that expressions can call: the standard library of CEL and the libraries that Kubernetes adds.
 //!
-//! Owns the function [`call`], which calls a CEL function. Each module except `format_text` is a library with its own
-//! function `call`, whose type is [`Library`]. The first argument of a member function is its target.
+//! This module owns the function [`call`], which calls a CEL function. Each module except `format_text` is a library
+//! with its own function `call`, whose type is [`Library`]. The first argument of a member function is its target.
 
 mod arithmetic;
 pub(super) mod cidr;

@@ -1,7 +1,7 @@
 //! The values of expressions.
 //!
-//! Owns the values and their construction from JSON. A list, map or object that has a schema borrows its JSON: a rule
-//! on a large object converts only the fields that the rule uses.
+//! This module owns the values and their construction from JSON. A list, map or object that has a schema borrows its
+//! JSON: a rule on a large object converts only the fields that the rule uses.
 
 mod compare;
 mod message;

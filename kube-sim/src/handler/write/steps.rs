@@ -49,8 +49,9 @@ pub(super) fn validate(
     verdict.errors
 }
 
-/// The schema with which the server has defaulted and pruned a written custom resource. `None` for a built-in kind, and
-/// for an object that is converted to another version before it is stored.
+/// The schema of a written custom resource. The server has used this schema to apply defaults and to prune
+/// fields. `None` for a built-in kind, and for an object that is converted to another version before it is
+/// stored.
 pub(super) fn schema_of_written_object(resource: &Resource) -> Option<Arc<Schema>> {
     let custom = resource.custom_properties()?;
     (resource.api_version == *custom.storage_version).then(|| custom.schema.clone())

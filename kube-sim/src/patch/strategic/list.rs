@@ -1,7 +1,7 @@
 //! The merging and ordering of lists in a strategic merge patch.
 //!
-//! Owns the ordering rules: items in the patch get the order of the patch. The other items keep their position relative
-//! to the items in the patch where possible.
+//! This module owns the ordering rules: items in the patch get the order of the patch. The other items keep their
+//! position relative to the items in the patch where possible.
 
 use serde_json::{Map, Value};
 
@@ -15,8 +15,9 @@ pub(super) enum ItemKind {
     Scalars,
 }
 
-/// Merges `patch` into `original`, or replaces `original` if the patch strategy of the field is not `merge`. If
-/// `deletes` is set and the items are scalars, removes the items of `patch` from `original` instead.
+/// Merges `patch` into `original`. If `deletes` is set and the items are scalars, removes the items of
+/// `patch` from `original` instead. If `deletes` is not set and the patch strategy of the field is not
+/// `merge`, returns `patch`.
 pub(super) fn merge_lists(
     original: Vec<Value>,
     patch: Vec<Value>,

@@ -126,7 +126,7 @@ fn the_retain_keys_directive_removes_all_other_fields() {
 }
 
 #[test]
-fn scalars_are_merged_into_or_deleted_from_primitive_lists() {
+fn a_patch_adds_and_deletes_items_of_primitive_lists() {
     check_patched(
         &object_meta(),
         json!({"finalizers": ["a/b", "c/d"]}),

@@ -1,7 +1,7 @@
 //! The annotation `api-approved.kubernetes.io`, which CRDs in protected groups need (KEP-2337).
 //!
-//! Owns the protected groups and the parsing of the annotation. Validation rejects a CRD in a protected group if the
-//! annotation is absent or invalid. The registry reports the annotation's state as a condition.
+//! This module owns the protected groups and the parsing of the annotation. Validation rejects a CRD in a protected
+//! group if the annotation is absent or invalid. The registry reports the annotation's state as a condition.
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! `selectableFields`: the JSON paths that field selectors of a custom resource may use (KEP-4358).
 //!
-//! Owns the validation of the paths against the JSON of the schema. The registry evaluates the selectors.
+//! This module owns the validation of the paths against the JSON of the schema. The registry evaluates the selectors.
 
 use std::collections::HashSet;
 

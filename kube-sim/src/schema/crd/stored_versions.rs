@@ -21,8 +21,8 @@ pub(super) fn check(crd: &Value, errors: &mut Vec<FieldError>) {
         names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
     for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
         let name = string_field(version, "name");
-        // A name is removed from `missing` at its first occurrence. If the spec has a second storage version of the same
-        // name, this version is therefore reported as not stored, as in the API server.
+        // The first version with a name removes the name from `missing`. If a second version has the same
+        // name and `storage: true`, it therefore causes the error below, as in the API server.
         if missing.remove(name).is_none() && version["storage"] == true {
             let why = format!("must have the storage version {name}");
             errors.push(FieldError::invalid(PATH, list.clone(), why));

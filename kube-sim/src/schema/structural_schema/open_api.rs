@@ -1,6 +1,6 @@
 //! The subset of OpenAPI v3 that schemas of custom resources may use, and the list and map extensions.
 //!
-//! Owns the rules for each keyword. The parent module checks that the schema is structural.
+//! This module owns the rules for each keyword. The parent module checks that the schema is structural.
 
 use std::collections::HashSet;
 

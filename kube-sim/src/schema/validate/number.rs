@@ -76,7 +76,8 @@ impl NumberValidator<'_> {
         (whole % factor != 0).then(|| self.violation(true, &format!("a multiple of {factor}")))
     }
 
-    /// Checks that the number is a multiple of `factor`. `fits` is true if the type can represent `factor`.
+    /// Checks that the number is a multiple of `factor`. `fits` is true if the type and format of the field can
+    /// represent `factor`.
     fn check_multiple_of_f64(&self, fits: bool, factor: f64) -> Option<FieldError> {
         if factor <= 0.0 {
             return Some(self.non_positive_factor_error(factor.into(), &format_go_float(factor)));

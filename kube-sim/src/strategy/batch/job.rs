@@ -40,7 +40,8 @@ pub(super) const STRATEGY: Strategy = Strategy {
     ..BATCH_DEFAULT
 };
 
-/// Adds the warnings about the job spec at `path`. Examines only new objects, and updates that increment the generation.
+/// Adds the warnings about the job spec at `path` if the object is new, or if the update increments the
+/// generation of the object.
 pub(super) fn warn_of_spec(path: &str, old: Option<&Value>, new: &Value, out: &mut Vec<String>) {
     if old.is_some_and(|old| !pod::increments_generation(old, new)) {
         return;

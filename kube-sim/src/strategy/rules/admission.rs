@@ -211,7 +211,8 @@ fn check_operation_rule(path: &str, rule: &Value, out: &mut Errors) {
 }
 
 /// Checks that no wildcard covers another item. An item with a subresource, such as `pods/log`, is compared only with
-/// earlier wildcards, such as `pods/*`. `*/*` must be the only item. Next to `*`, each other item must have a subresource.
+/// earlier wildcards, such as `pods/*`. `*/*` must be the only item. If the list contains `*`, each other item
+/// must have a subresource.
 fn check_resources(path: &str, resources: &Value, out: &mut Errors) {
     let list: Vec<_> = crate::json::texts(resources).collect();
     let (mut all_subresources, mut all_resources) = (HashSet::new(), HashSet::new());

@@ -35,7 +35,7 @@ fn bundle(name: &str, signer: &str, text: &str) -> Value {
 }
 
 #[test]
-fn a_bundle_must_contain_different_authority_certificates() {
+fn a_bundle_must_contain_only_ca_certificates_without_duplicates() {
     let check = |text: &str, whys: &[&str]| {
         let expected: Vec<_> = whys
             .iter()

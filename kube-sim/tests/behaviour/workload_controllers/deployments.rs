@@ -148,7 +148,7 @@ async fn a_rollout_without_progress_exceeds_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_strategy_recreate_waits_for_the_end_of_the_old_pods() {
+async fn the_recreate_strategy_waits_for_the_end_of_the_old_pods() {
     let sim = sim();
     let mut deployment = deployment(2, "web:1", &json!({}));
     deployment["spec"]["strategy"] = json!({"type": "Recreate"});

@@ -95,7 +95,7 @@ impl Dataset {
         self.nodes.get_or_init(|| built_in_objects("Node", non_pod_objects::nodes(count, self.seed + 2)))
     }
 
-    /// The config maps. Their number is the number of pods.
+    /// The config maps. There are as many config maps as pods.
     pub(crate) fn config_maps(&self) -> &Objects {
         self.config_maps.get_or_init(|| {
             built_in_objects("ConfigMap", non_pod_objects::config_maps(self.count, self.seed + 3))

@@ -1,4 +1,5 @@
-//! Watches through a proxy that closes connections, as load balancers close idle connections.
+//! A watch through a proxy that closes each connection after a fixed time. Load balancers also close idle
+//! connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

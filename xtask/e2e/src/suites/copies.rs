@@ -14,8 +14,8 @@ suite!("copies":
     a_failed_copy_reports_the_cause [Processes],
 );
 
-/// The maximum number of attempts at a copy that must fail.
-const MAX_FAILED_COPIES: usize = 5;
+/// The maximum number of times that a case tries a copy until the copy fails as expected.
+const MAX_COPY_ATTEMPTS: usize = 5;
 
 async fn a_folder_is_copied_into_a_pod_and_back(env: Env) -> Outcome {
     let pods = create_running_pod(&env).await?;
@@ -59,7 +59,7 @@ async fn a_failed_copy_reports_the_cause(env: Env) -> Outcome {
     let target = folder.path().join("target");
     fs::create_dir_all(target.join("entry"))?;
     let mut result = Ok(());
-    for _ in 0..MAX_FAILED_COPIES {
+    for _ in 0..MAX_COPY_ATTEMPTS {
         result = pods.copy_to("web", &file, &target.to_string_lossy(), &params).await;
         if result.is_err() {
             break;

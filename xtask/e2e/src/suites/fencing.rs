@@ -172,7 +172,8 @@ async fn a_stopped_leader_writes_nothing_after_its_lease_expires(env: Env) -> Ou
     two.wait_for_line(&["two", "is the leader"]).await?;
     recorder.wait_for_renewal("two").await?;
     one.send_signal(Signal::CONT)?;
-    // The process finds that it is not the leader, and ends. Its next write was due while it was stopped.
+    // A write became due while the process was stopped. The process finds that it is not the leader, and
+    // ends without this write.
     one.wait_for_exit(0).await?;
     check_writes(&env, &recorder).await?;
     two.terminate().await

@@ -29,7 +29,7 @@ suite!("finalizers":
     background_deletion_deletes_owned_objects [Controllers],
     foreground_deletion_deletes_owned_objects_first [Controllers],
     orphan_deletion_keeps_owned_objects [Controllers],
-    object_with_two_owners_is_deleted_after_both [Controllers],
+    an_object_with_two_owners_is_deleted_after_both_owners [Controllers],
     namespace_deletion_deletes_its_contents [Controllers],
 );
 
@@ -63,7 +63,7 @@ async fn finalizer_delays_the_deletion(env: Env) -> Outcome {
     check!(matches!(maps.delete("a", &DeleteParams::default()).await?, Either::Left(_)));
     check_eq!(maps.get("a").await?.metadata.deletion_timestamp, deleting.metadata.deletion_timestamp);
     check!(refused!(maps.create(&PostParams::default(), &config_map("a", "2")).await).is_already_exists());
-    // The object accepts writes until it is deleted.
+    // An object with a deletion timestamp accepts writes until its last finalizer is removed.
     let merge = Patch::Merge(json!({"data": {"v": "2"}}));
     maps.patch("a", &PatchParams::default(), &merge).await?;
     let last = remove_finalizers(&maps, "a").await?;
@@ -173,7 +173,7 @@ async fn orphan_deletion_keeps_owned_objects(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn object_with_two_owners_is_deleted_after_both(env: Env) -> Outcome {
+async fn an_object_with_two_owners_is_deleted_after_both_owners(env: Env) -> Outcome {
     let (maps, secrets) = create_owner_and_owned_secrets(&env, &["owned"]).await?;
     let second = maps.create(&PostParams::default(), &config_map("second", "1")).await?;
     let mut owned = secrets.get("owned").await?;

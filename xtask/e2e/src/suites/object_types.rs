@@ -53,7 +53,7 @@ struct ReplicasSpec {
     replicas: i32,
 }
 
-/// A deployment with only the field `spec.replicas`.
+/// A deployment whose `spec` has only the field `replicas`.
 type PartialDeployment = Object<ReplicasSpec, NotUsed>;
 
 async fn partial_struct_decodes_its_fields(env: Env) -> Outcome {

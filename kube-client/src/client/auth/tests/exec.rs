@@ -360,7 +360,7 @@ async fn cancelling_a_request_does_not_stop_the_renewal_that_its_401_started() {
 }
 
 #[test]
-fn a_request_on_a_second_runtime_fails_with_a_timeout_while_the_runtime_of_a_renewal_is_not_polled() {
+fn a_request_times_out_if_the_renewal_runs_on_a_runtime_that_is_not_polled() {
     let runtime = |is_paused| {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(is_paused).build().unwrap()

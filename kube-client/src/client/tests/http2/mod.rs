@@ -172,7 +172,7 @@ fn a_client_works_on_a_second_runtime_after_the_first_has_ended() {
 }
 
 #[tokio::test]
-async fn uses_http1_for_an_upgrade_or_if_configured_or_without_alpn() {
+async fn http1_is_used_if_configured_if_alpn_is_missing_and_for_upgrades() {
     let authority = Authority::new("ca");
     let leaf = authority.issue(&["127.0.0.1"], |_| {});
     let version = |request: Request<hyper::body::Incoming>| async move {

@@ -142,10 +142,12 @@ impl Upload {
         Self { stream, body, method, target, pending: Bytes::new(), limit, timer: None }
     }
 
-    /// Sends more of the body. Sets `upload` to `None` after the end of the body or an error. Returns `None` while the
-    /// upload is pending, and if `upload` is `None`. Returns an error of the body, or a timeout of a wait for capacity: the
-    /// caller must then drop the request, which resets the stream. Does not return an error of the stream: the response
-    /// returns that error.
+    /// Sends more of the body. Returns `None` while the upload is pending, and if `upload` is `None`. When the
+    /// upload ends, sets `upload` to `None` and returns the result.
+    ///
+    /// The result is an error if the body fails, or if a wait for flow-control capacity times out. The caller
+    /// must then drop the request, which resets the stream. If the stream fails, the result is no error: the
+    /// response returns the error of the stream.
     pub(super) fn poll_option(
         upload: &mut Option<Box<Self>>,
         cx: &mut Context<'_>,

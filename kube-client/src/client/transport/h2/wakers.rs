@@ -161,7 +161,8 @@ mod tests {
         }
     }
 
-    /// The wakers of a connection, and the counters of its task and of a request.
+    /// Returns the wakers of a connection, and two wake-up counters. The first counter is for the task of the
+    /// connection, the second counter is for the task of a request.
     fn wakers() -> (Arc<Wakers>, Arc<WakeCounter>, Arc<WakeCounter>) {
         let (wakers, driver) = (Arc::new(Wakers::default()), Arc::new(WakeCounter::default()));
         wakers.set_driver(&Waker::from(driver.clone()));

@@ -33,7 +33,7 @@ impl Demand {
         }
     }
 
-    /// The demand of a request to `target`.
+    /// The type of connection that a request to `target` requires.
     pub(in crate::client::transport) fn of<B>(request: &Request<B>, target: &Uri) -> Self {
         if is_upgrade(request.headers()) {
             Self::Upgrade

@@ -1,5 +1,5 @@
-//! Table tests of the transitions: inputs and the expected output of each. This file tests how a watcher starts, falls back
-//! to paged lists, and relists.
+//! Table-driven tests of the transitions. A table lists inputs, and the expected output for each input. This
+//! file tests how a watcher starts, falls back to paged lists, and relists.
 
 mod failures;
 mod versions;

@@ -47,7 +47,7 @@ struct Denial {
 enum Failure {
     /// An error of the policy. The failure policy decides about it.
     Policy(String),
-    /// An error to which the failure policy does not apply: the response to the request.
+    /// An error to which the failure policy does not apply. This error is the response to the request.
     Response(SimError),
 }
 

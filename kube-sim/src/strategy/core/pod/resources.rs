@@ -159,7 +159,8 @@ pub(super) fn prepare_for_update(old: &Value, pod: &mut Value) {
     }
 }
 
-/// Checks the `resources` of the pod spec at `path`, alone and against the resources of the containers.
+/// Checks the `resources` of the pod spec at `path`. Also checks that they are consistent with the
+/// `resources` of the containers.
 pub(super) fn check_pod_resources(path: &str, spec: &Value, out: &mut Errors) {
     let path = join(path, "resources");
     let resources = &spec["resources"];

@@ -74,9 +74,9 @@ pub(crate) async fn measure(kubeconfig: &Path, duration: Duration) -> anyhow::Re
         let namespace = namespaces[index % NAMESPACES].clone();
         workers.spawn(Worker::new(client.clone(), namespace, index, counters.clone()).run());
     }
-    run_tasks_for(&mut watches, &mut workers, WARM_UP).await?;
+    wait_while_tasks_run(&mut watches, &mut workers, WARM_UP).await?;
     let (begin, before) = (Instant::now(), counters.requests.load(Ordering::Relaxed));
-    run_tasks_for(&mut watches, &mut workers, duration).await?;
+    wait_while_tasks_run(&mut watches, &mut workers, duration).await?;
     let (seconds, requests) = (begin.elapsed(), counters.requests.load(Ordering::Relaxed) - before);
     counters.stop.store(1, Ordering::Relaxed);
     while let Some(ended) = workers.join_next().await {
@@ -141,7 +141,7 @@ async fn send_request(
 ///
 /// # Errors
 /// If the task of a watch or of a worker ends before `time` has passed.
-async fn run_tasks_for(
+async fn wait_while_tasks_run(
     watches: &mut JoinSet<anyhow::Result<()>>,
     workers: &mut JoinSet<anyhow::Result<()>>,
     time: Duration,

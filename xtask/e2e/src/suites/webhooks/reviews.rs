@@ -75,8 +75,8 @@ pub(super) async fn a_review_describes_its_request(env: Env) -> Outcome {
         .filter(|call| call["request"]["name"] != "kube-root-ca.crt")
         .map(comparable_fields)
         .collect();
-    // In a cluster with controllers, the namespace has another config map. The deletion of the collection then causes one
-    // more review, whose comparable fields are the same.
+    // In a cluster with controllers, the namespace also contains `kube-root-ca.crt`. The deletion of the
+    // collection then causes two reviews. Both have the same comparable fields, so only one is compared.
     check_eq!(
         shown[..4],
         [

@@ -111,7 +111,7 @@ struct Files<'a> {
     pairs: Vec<(usize, usize)>,
 }
 
-/// A path in the tree. Each list has the indices of the first files only, at most [`MAX_WARNINGS`].
+/// A path in the tree. Each list has at most [`MAX_WARNINGS`] indices: those of the first added files.
 #[derive(Default)]
 struct PathNode {
     /// The files with this path.
