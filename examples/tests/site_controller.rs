@@ -54,7 +54,7 @@ fn count_writes(sim: &Sim) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn publishes_a_site_and_then_writes_nothing() {
+async fn the_controller_publishes_a_site_and_then_writes_nothing() {
     let sim = sim_with_site_crd();
     sim.create(&site()).unwrap();
     let running = start_controller(&sim, 600);
@@ -80,7 +80,7 @@ async fn publishes_a_site_and_then_writes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn publishes_changes_of_a_site_and_restores_its_config_map() {
+async fn the_controller_publishes_changes_of_a_site_and_restores_its_config_map() {
     let sim = sim_with_site_crd();
     sim.create(&site()).unwrap();
     start_controller(&sim, 600);
@@ -97,7 +97,7 @@ async fn publishes_changes_of_a_site_and_restores_its_config_map() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removes_a_deleted_site_from_the_index_even_if_requests_fail() {
+async fn the_controller_removes_a_deleted_site_from_the_index_even_if_requests_fail() {
     let sim = sim_with_site_crd();
     sim.create(&site()).unwrap();
     let mut other = site();

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn counts_the_threads_of_a_multi_threaded_runtime() {
+    async fn a_multi_threaded_runtime_has_as_many_workers_as_threads() {
         assert_eq!(workers().map(|(_, count)| count), Some(2));
     }
 

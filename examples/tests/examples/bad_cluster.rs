@@ -26,7 +26,7 @@ fn undecodable_pod_rule(name: &str) -> Rule {
 }
 
 #[tokio::test]
-async fn fails_if_the_first_watch_event_is_not_json() {
+async fn pod_examples_fail_if_the_first_watch_event_is_not_json() {
     for example in ["pod_informer", "pod_reflector"] {
         let cluster = Cluster::new().await;
         cluster.create(&pod("web", "node-0"));
@@ -38,7 +38,7 @@ async fn fails_if_the_first_watch_event_is_not_json() {
 
 /// Runs the cases concurrently, because they are slow: in the examples, each call of `Informer::poll` takes ten seconds.
 #[tokio::test]
-async fn continues_if_a_poll_fails_after_a_successful_poll() {
+async fn pod_informer_continues_if_a_poll_fails_after_a_successful_poll() {
     tokio::join!(
         retries_after_invalid_json(),
         retries_after_server_errors(),

@@ -15,7 +15,7 @@ async fn pod_reflector_failure(home: &Home, kubeconfig: PathBuf) -> String {
 }
 
 #[tokio::test]
-async fn reports_the_address_of_a_refused_connection() {
+async fn an_error_names_the_address_of_a_refused_connection() {
     let cluster = Cluster::new().await;
     let address = cluster.server.local_addr().to_string();
     let home = cluster.home;
@@ -25,7 +25,7 @@ async fn reports_the_address_of_a_refused_connection() {
 }
 
 #[tokio::test]
-async fn reports_a_host_that_does_not_resolve() {
+async fn an_error_names_a_host_that_does_not_resolve() {
     let cluster = Cluster::new().await;
     // The top-level domain `invalid` never resolves (RFC 2606).
     let changed = cluster.server.kubeconfig().replace(&cluster.server.url(), "https://cluster.invalid:6443");
@@ -45,7 +45,7 @@ async fn times_out_on_a_silent_server() {
 }
 
 #[tokio::test]
-async fn reports_a_server_without_tls() {
+async fn an_error_tells_that_the_server_does_not_speak_tls() {
     let cluster = Cluster::new().await;
     let plain = cluster.sim.serve_http("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = plain.local_addr().to_string();
@@ -55,7 +55,7 @@ async fn reports_a_server_without_tls() {
 }
 
 #[tokio::test]
-async fn rejects_a_server_certificate_of_an_unknown_authority() {
+async fn a_server_certificate_of_an_unknown_authority_is_rejected() {
     let (cluster, other) = (Cluster::new().await, Cluster::new().await);
     let (address, wrong) = (cluster.server.local_addr().to_string(), other.server.local_addr().to_string());
     let changed = other.server.kubeconfig().replace(&wrong, &address);
@@ -65,7 +65,7 @@ async fn rejects_a_server_certificate_of_an_unknown_authority() {
 }
 
 #[tokio::test]
-async fn reports_missing_credentials() {
+async fn the_error_for_missing_credentials_contains_the_status_and_the_path() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     let changed = good.replace("client-certificate-data:", "a:").replace("client-key-data:", "b:");
@@ -75,7 +75,7 @@ async fn reports_missing_credentials() {
 }
 
 #[tokio::test]
-async fn reports_an_expired_server_certificate() {
+async fn an_error_tells_that_the_server_certificate_has_expired() {
     let authority = Authority::new();
     let (server, address) = authority.start_server(EXPIRED_YEAR).await;
     let home = Home::new();
@@ -85,7 +85,7 @@ async fn reports_an_expired_server_certificate() {
 }
 
 #[tokio::test]
-async fn reports_an_expired_client_certificate() {
+async fn an_error_tells_that_the_client_certificate_has_expired() {
     let authority = Authority::new();
     let (server, address) = authority.start_server(VALID_YEAR).await;
     let home = Home::new();

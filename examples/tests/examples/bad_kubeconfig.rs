@@ -10,14 +10,14 @@ async fn pod_reflector_failure(home: &Home, kubeconfig: &Path) -> String {
 }
 
 #[tokio::test]
-async fn reports_a_missing_file() {
+async fn an_error_names_a_missing_kubeconfig() {
     let home = Home::new();
     let error = pod_reflector_failure(&home, Path::new("missing.yaml")).await;
     assert_contains(&error, &["missing.yaml", "KUBECONFIG", "exist"]);
 }
 
 #[tokio::test]
-async fn reports_the_searched_paths_if_no_kubeconfig_exists() {
+async fn an_error_names_the_default_path_if_no_kubeconfig_exists() {
     let home = Home::new();
     let mut command = home.example_command("pod_reflector", Path::new(""));
     command.env_remove("KUBECONFIG");
@@ -27,7 +27,7 @@ async fn reports_the_searched_paths_if_no_kubeconfig_exists() {
 }
 
 #[tokio::test]
-async fn reports_an_unreadable_file() {
+async fn an_error_names_an_unreadable_kubeconfig() {
     let home = Home::new();
     // A directory cannot be read as a file, not even by root.
     let folder = home.path("folder");
@@ -37,7 +37,7 @@ async fn reports_an_unreadable_file() {
 }
 
 #[tokio::test]
-async fn reports_the_error_in_a_malformed_file() {
+async fn the_error_for_a_malformed_kubeconfig_contains_its_path_and_the_problem() {
     let home = Home::new();
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
     for (name, text, expected) in [
@@ -54,7 +54,7 @@ async fn reports_the_error_in_a_malformed_file() {
 }
 
 #[tokio::test]
-async fn reports_unknown_names_with_the_existing_names() {
+async fn an_error_names_a_missing_context_or_cluster_or_user() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     for (from, to, expected) in [
@@ -70,7 +70,7 @@ async fn reports_unknown_names_with_the_existing_names() {
 }
 
 #[tokio::test]
-async fn reports_the_entry_of_an_invalid_certificate() {
+async fn the_error_for_an_unusable_certificate_names_its_kubeconfig_entry() {
     let cluster = Cluster::new().await;
     let good = cluster.server.kubeconfig();
     let file = cluster.home.path("nowhere.pem").display().to_string();

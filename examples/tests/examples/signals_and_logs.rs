@@ -15,7 +15,7 @@ const SIGNALLED_EXAMPLES: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn exits_successfully_on_sigint_and_sigterm() {
+async fn examples_exit_successfully_on_sigint_and_sigterm() {
     let cluster = Cluster::with_sim(Sim::builder().nodes(1).build()).await;
     let end = async |name: &str, signal, message: &str| {
         let mut example = cluster.start(name);

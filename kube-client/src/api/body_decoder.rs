@@ -331,8 +331,9 @@ impl<S: Split, T> BodyDecoder<S, T> {
         self.pipeline.buffered_bytes() + self.deferred.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The length of the text of the item that the stream emitted last; 0 before the first item, and for a bookmark in
-    /// place of dropped pieces.
+    /// The length in bytes of the text of the item that the stream emitted last. The length is 0 if the
+    /// stream has emitted no item yet. It is also 0 if the last item is a bookmark that replaces dropped
+    /// pieces.
     pub(super) fn last_item_bytes(&self) -> usize {
         self.last_length
     }

@@ -19,7 +19,8 @@ use std::{
 };
 use tokio::time::Sleep;
 
-/// If the server has not ended a watch this long after the requested timeout, the client ends the watch.
+/// The time that the server has to end a watch after the requested timeout. If the server does not end the watch
+/// within this time, the client ends it.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
 
 impl<K: DeserializeOwned + Send + 'static> Api<K> {

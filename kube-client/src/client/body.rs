@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stops_reading_a_body_that_exceeds_the_limit() {
+    async fn reading_stops_when_a_body_exceeds_the_limit() {
         let (body, read) = endless_body();
         let body = body.for_request(&Method::GET, &Uri::from_static("/api/v1/pods/a"));
         let error = body.collect_bytes_up_to(10_000).await.unwrap_err();

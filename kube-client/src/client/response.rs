@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeps_a_status_and_adds_code_and_retry_after_from_the_head() {
+    async fn a_status_is_kept_and_receives_code_and_retry_after_from_the_head() {
         let body = r#"{"kind":"Status","apiVersion":"v1","message":"slow down","reason":"TooManyRequests"}"#;
         let error = error_from_response(429, &[("retry-after", "7")], body.as_bytes().to_vec()).await;
         assert!(error.is_too_many_requests());
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn generates_a_message_if_the_body_is_not_a_status_or_has_no_message() {
+    async fn a_message_is_generated_if_the_body_is_not_a_status_or_has_no_message() {
         for (code, headers, body, part) in [
             (404, &[][..], "404 page not found\n", "does not know GET /apis/x/v1/foos: check group"),
             (404, &[], "404 page not found\n", "CustomResourceDefinition is installed: 404 page not found"),

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn derives_the_verb_from_method_and_path() {
+    fn the_verb_is_derived_from_method_and_path() {
         for (method, uri, expected) in [
             ("GET", "/api/v1/pods", "list"),
             ("GET", "/api/v1/pods?watch=true&x=1", "watch"),

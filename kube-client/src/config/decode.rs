@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_booleans_of_yaml_1_1() {
+    fn booleans_of_yaml_1_1_are_decoded() {
         for text in ["y", "Yes", "YES", "on", "ON", "true", "True"] {
             assert_eq!(decode_bool(text), Ok(Some(true)), "{text}");
         }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_null_as_an_empty_entry_or_string() {
+    fn null_is_decoded_as_an_empty_entry_or_string() {
         let text = "
 clusters: [null, {name: a, cluster: {server: 'https://x', extensions: [null]}}]
 contexts: [null, {name: a, context: {cluster: a, user: u, extensions: [null, {name: null}]}}]

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decodes_utf16_and_byte_order_marks() {
+    fn texts_in_utf16_or_with_a_byte_order_mark_are_decoded() {
         let text = "clusters: []";
         let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();

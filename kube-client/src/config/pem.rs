@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_certificates_of_a_bundle_and_ignores_comments_and_other_text() {
+    fn the_certificates_of_a_bundle_are_read_and_other_text_is_ignored() {
         let (a, b) = (certificate_pem("a"), certificate_pem("b"));
         assert_eq!(read_bundle(&format!("{a}{b}")), Ok(2));
         // The output of `cat` for files without a final newline.

@@ -72,7 +72,7 @@ impl FieldSet {
         Self { root: FieldNode { fields, ..FieldNode::default() } }
     }
 
-    /// The union of both sets.
+    /// The union of both sets: the result skips each field that `self` or `other` skips.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.root.merge(other.root);

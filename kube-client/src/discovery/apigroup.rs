@@ -67,7 +67,7 @@ pub(super) struct ServedVersion {
 #[derive(Debug, Clone)]
 pub struct ApiGroup {
     name: String,
-    /// The most stable and newest version first.
+    /// The most stable versions are first. Of equally stable versions, the newest is first.
     versions: Vec<ServedVersion>,
     preferred: Option<String>,
 }

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn splits_paths_into_a_folder_and_a_name() {
+    fn a_path_is_split_into_a_folder_and_a_name() {
         for (path, expected) in [
             ("/", ("/", ".")),
             ("", ("/", ".")),

@@ -1,9 +1,12 @@
 //! The WebSocket of a stream: reads and writes messages, and detects a server that no longer answers.
 //!
-//! The client sends a ping every [`PING_PERIOD`]. A server that sends nothing for [`MAX_SILENCE`] counts as dead, but only
-//! if it has read all messages: while a process does not read its input, pings wait behind that input. The payload of a
-//! ping is the number of messages before this ping: the pong shows that the server has read these messages. While input is
-//! unread, only TCP detects that the connection broke.
+//! The client sends a ping every [`PING_PERIOD`]. The payload of a ping is the number of messages that the
+//! client has sent before this ping. The pong has the same payload, and shows that the server has read these
+//! messages.
+//!
+//! If the server has read all messages and sends nothing for [`MAX_SILENCE`], it counts as dead. If the
+//! server has not read all messages, it does not count as dead: a process may not read its input, and the
+//! pings then wait behind this input. In that case, only TCP detects a broken connection.
 
 use bytes::Bytes;
 use futures::{

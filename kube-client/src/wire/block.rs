@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_first_special_byte_of_a_string() {
+    fn the_first_special_byte_of_a_string_is_found() {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..2_000 {
             let bytes: [u8; SMALL_BLOCK_BYTES] = std::array::from_fn(|_| match random.u8(..9) {

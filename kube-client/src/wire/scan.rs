@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_end_of_every_type_of_value() {
+    fn the_scan_finds_the_end_of_every_type_of_value() {
         assert_end(r#"{"a":[1,{"b":"}"}]},"#, Some(19));
         assert_end(r#"["]\"",{}] "#, Some(10));
         assert_end(r#""a\\",1"#, Some(5));
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_end_of_a_value_beyond_the_first_block() {
+    fn the_scan_finds_the_end_of_a_value_beyond_the_first_block() {
         let quoted = |n: usize| format!("\\\"{}]}}", "x".repeat(n));
         for n in 0..150 {
             let value = format!(r#"{{"a":[{{"b":"{}"}},"{}\\"],"c":{{}}}}"#, quoted(n), quoted(n / 2));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_consecutive_objects_at_any_offset() {
+    fn consecutive_objects_are_detected_at_any_offset() {
         for n in 0..150 {
             let object = format!(r#"{{"a":[{{"b":"{}"}},{{"c":{{}}}}]}}"#, "x".repeat(n));
             assert!(!may_hold_consecutive_objects(object.as_bytes()), "{n}");
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_elements_of_a_list() {
+    fn the_elements_of_a_complete_list_are_counted() {
         for (text, expected) in [
             ("]", Some(0)),
             (" \n]", Some(0)),

@@ -77,7 +77,7 @@ fn split_randomly(mut splitter: impl Split, random: &mut Rng, mut text: &[u8]) -
 }
 
 #[test]
-fn splits_lists_into_their_items() {
+fn the_list_splitter_splits_lists_into_their_items() {
     let mut random = Rng::with_seed(1);
     for _ in 0..RANDOM_BODY_COUNT {
         let items: Vec<Value> =
@@ -117,7 +117,7 @@ fn frame_sizes_do_not_change_the_items_of_a_corrupted_list() {
 }
 
 #[test]
-fn splits_events_where_serde_json_splits_values() {
+fn the_event_splitter_splits_events_where_serde_json_splits_values() {
     let mut random = Rng::with_seed(3);
     for _ in 0..RANDOM_BODY_COUNT {
         let mut body = Vec::new();
@@ -134,7 +134,8 @@ fn splits_events_where_serde_json_splits_values() {
         let valid = body.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         let mut expected = serde_json::Deserializer::from_str(valid).into_iter::<&RawValue>();
         for (at, value) in expected.by_ref().map_while(Result::ok).enumerate() {
-            // The splitter emits a value that is not an object together with the rest of its line.
+            // If a value is not an object, the splitter emits the value and the rest of its line as one
+            // piece.
             if !value.get().starts_with('{') {
                 break;
             }

@@ -80,7 +80,8 @@ fn matches_enum_and_items(keywords: &Map<String, Value>, value: &Value) -> bool 
         })
 }
 
-/// Whether `value` has all required fields, and each field matches its schema.
+/// Whether `value` has all required fields, and each field matches its schema. Returns `true` for a value
+/// that is not an object.
 fn has_allowed_fields(keywords: &Map<String, Value>, value: &Value) -> bool {
     let Some(fields) = value.as_object() else { return true };
     let mut required = keywords.get("required").and_then(Value::as_array).into_iter().flatten();
@@ -94,8 +95,9 @@ fn has_allowed_fields(keywords: &Map<String, Value>, value: &Value) -> bool {
         })
 }
 
-/// Whether `schema` accepts `value`. `keywords` are the keywords of the schema that contains `schema`.
-/// Subschemas inside of `oneOf`, `anyOf`, `allOf` and `not` have no types, so they accept null.
+/// Whether `schema` accepts `value`. `keywords` are the keywords of the schema that contains `schema`. If
+/// `keywords` have neither `type` nor an extension (`x-kubernetes-*`), the containing schema is inside of
+/// `oneOf`, `anyOf`, `allOf` or `not`. In this case, `schema` also has no type, and accepts null.
 fn subschema_accepts(keywords: &Map<String, Value>, schema: &Value, value: &Value) -> bool {
     let inside =
         !keywords.contains_key("type") && !keywords.keys().any(|key| key.starts_with("x-kubernetes-"));

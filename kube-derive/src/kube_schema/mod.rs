@@ -76,7 +76,7 @@ impl Attrs {
         }
     }
 
-    /// The attributes that add the rules and the strategy to a schema.
+    /// The attributes that add the validation rules and the merge strategy to a schema.
     fn schemars_attributes(&self, support: &TokenStream) -> impl Iterator<Item = Attribute> {
         let rules = (!self.validations.is_empty()).then(|| {
             let rules = &self.validations;
@@ -248,8 +248,8 @@ fn schema_name(name: &Ident, generics: &Generics) -> String {
     if parameters.is_empty() { name.to_string() } else { format!("{name}_for_{}", parameters.join("_and_")) }
 }
 
-/// Returns all fields, including the fields of variants. Removes from each variant the attributes that the copy must not
-/// have, and reports `#[x_kube(..)]` on a variant.
+/// Returns all fields of `data`, including the fields of variants. Removes all attributes of each variant
+/// except the [`KEPT_ATTRIBUTES`]. Reports `#[x_kube(..)]` on a variant as an error.
 fn clean_variants_and_return_fields<'a>(
     data: &'a mut Data,
     error: &mut Option<syn::Error>,

@@ -28,8 +28,8 @@ use tracing::{Instrument, Span};
 /// If the first poll of a reconcile takes longer than this, the following reconciles are spawned without an inline
 /// poll.
 const MAX_INLINE_POLL: Duration = Duration::from_micros(50);
-/// The number of reconciles that are spawned without an inline poll after an inline poll took longer than
-/// [`MAX_INLINE_POLL`].
+/// After an inline poll took longer than [`MAX_INLINE_POLL`], this number of reconciles is spawned without an
+/// inline poll.
 const DIRECT_SPAWNS_AFTER_LONG_POLL: u32 = 100;
 /// The maximum number of results that one call of [`Executor::reap_finished_tasks`] takes from finished tasks. The
 /// limit is less than tokio's coop budget of 128, so that the controller can also poll its sources before it yields.

@@ -67,7 +67,7 @@ impl Gate {
         }
     }
 
-    /// Waits until the gate is closed if it `was_open`, and otherwise until the gate is open. The error is that of
+    /// If `was_open` is true, waits until the gate is closed. If not, waits until the gate is open, and fails like
     /// [`wait_until_open`](Self::wait_until_open).
     async fn wait_for_change(self, was_open: bool) -> Result<(), GateDropped> {
         if was_open {

@@ -216,8 +216,8 @@ where
         requests.add_related(object, keys, priority);
     }
 
-    /// Removes the targets of a deleted object. Keeps the targets of a modified object: when a later change of the object
-    /// is not dropped by a filter, `handle` also requests reconciles of these targets.
+    /// Removes the targets of a deleted object. Keeps the targets of a modified object: `handle` also
+    /// requests reconciles of these targets at the next change of the object that passes the filters.
     fn skip(&mut self, delta: &Delta<Other>, _: &mut Requests) {
         if delta.kind() == DeltaKind::Deleted {
             self.targets.remove(&key_of(delta), Vec::new());

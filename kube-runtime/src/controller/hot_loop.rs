@@ -19,8 +19,9 @@ const MAX_SUSPECTS: usize = 4;
 /// The minimum length of a window. A window collects samples. At its end, keys with many samples are suspected, and the
 /// next window counts their reconciles.
 const MIN_WINDOW: Duration = Duration::from_secs(30);
-/// A key with this many reconciles in a window of the length [`MIN_WINDOW`] is in a hot loop: ten per second. In a
-/// window of `n` times this length, the key must have `n` times this number.
+/// A key with this many reconciles in a window of the length [`MIN_WINDOW`] is in a hot loop. This is a
+/// rate of ten reconciles per second. In a window of `n` times this length, the key must have `n` times
+/// this number.
 const MIN_RECONCILES: u32 = 300;
 /// The maximum number of fields that are reported for one changed entry of `managedFields`.
 const MAX_FIELDS: usize = 8;

@@ -23,7 +23,8 @@ const WATERMARKS_PER_LIMIT: u32 = 16;
 pub(super) struct Monitor {
     name: String,
     pub(super) metrics: ControllerMetrics<Key>,
-    /// The value of `Config::stall_limit`: a key that waits, or a reconcile that runs, for this time is reported.
+    /// The value of `Config::stall_limit`. The monitor reports a ready key that has waited for this time, and
+    /// a reconcile that has run for this time.
     limit: Duration,
     hot_loops: HotLoops,
     /// The time of the next check.
@@ -177,7 +178,8 @@ impl Monitor {
         keys
     }
 
-    /// Resets the check of waiting keys, because a gate is closed: the time with a closed gate does not count.
+    /// Resets [`check_oldest_ready_key`](Self::check_oldest_ready_key). The dispatcher calls this function
+    /// while a gate is closed, so that this time does not count as waiting time.
     pub(super) fn reset_check_of_ready_keys(&mut self) {
         self.watermarks.clear();
         self.has_stuck_key = false;

@@ -33,12 +33,14 @@ impl SyncTimer {
         Self { limit, state: State::New, incomplete: VecDeque::new() }
     }
 
-    /// Ends the timer: all gates are open, so the first snapshots are complete.
+    /// Ends the timer. The dispatcher calls this method when all gates are open. The first snapshots are then
+    /// complete.
     pub(super) fn end(&mut self) {
         self.state = State::Ended;
     }
 
-    /// After the time limit, returns one error for each incomplete store. The error names the store. Otherwise pending.
+    /// Returns `Pending` before the time limit. After the time limit, each call returns an error that names
+    /// one incomplete store. After the last of these errors, returns `Pending` again.
     pub(super) fn poll<E: std::error::Error + 'static>(
         &mut self,
         gates: &Gates,

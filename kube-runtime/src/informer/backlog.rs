@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_every_event_in_order_below_the_limit() {
+    fn a_queue_below_its_limit_keeps_every_event_in_order() {
         check_remaining_events(9, "+a1 ~a2 +b3 ~a4 -a5 +a6", "+a1 ~a2 +b3 ~a4 -a5 +a6");
     }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn never_loses_a_deletion() {
+    fn coalescing_keeps_a_deletion_before_and_after_an_addition() {
         check_remaining_events(0, "+a1 ~a2 -a3", "+a2 -a3");
         check_remaining_events(0, "~a1 -a2 +a3 ~a4", "-a2 +a4");
         check_remaining_events(0, "-a1 +a2 -a3", "-a1 -a3");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_a_queued_deletion_between_two_additions() {
+    fn a_queue_at_its_limit_keeps_a_deletion_between_two_additions() {
         check_remaining_events(3, "-a1 +a2 -a3 +a4", "-a1 +a2 -a3 +a4");
         check_remaining_events(3, "-a1 +a2 ~a3 -a4 +a5 -a6 +a7", "-a1 +a2 -a4 +a7");
     }
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_consumer_ends_in_the_servers_state_after_every_short_sequence() {
+    fn a_consumer_and_the_server_have_the_same_state_after_each_short_sequence_of_actions() {
         /// The actions of [`ServerAndConsumer::perform`].
         const ACTIONS: [char; 5] = ['t', 'm', 'r', 'p', 'o'];
         let mut wrong = Vec::new();

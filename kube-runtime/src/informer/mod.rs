@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn emits_at_most_one_deletion_if_the_object_is_created_again_before_the_relist_restarts() {
+    fn at_most_one_deletion_of_a_recreated_object_is_emitted_if_the_relist_restarts() {
         let snapshot_and_relist_start =
             || vec![Ok(Event::InitApply(map_a("u", "1"))), Ok(Event::InitDone), Ok(Event::Init)];
         let again = || {

@@ -6,7 +6,7 @@ use super::{Error, Manager, metrics_recorder};
 use crate::controller::wait_for_signal;
 use crate::informer::InformerEnd;
 use crate::leader::Leadership;
-use crate::serving::{ConnectionLimits, Connections, RunningServers};
+use crate::serving::{ConnectionLimits, ReadyServer, RunningServers};
 use futures::future::{BoxFuture, Either, FutureExt, pending, select, select_all};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
@@ -292,10 +292,10 @@ impl Server {
         for Endpoint { listener, router, tls } in listeners.into_endpoints(state)? {
             let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
             let has_tls = tls.is_some();
-            let connections = Connections::new(listener, tls, router, CONNECTION_LIMITS)
+            let server = ReadyServer::new(listener, tls, router, CONNECTION_LIMITS)
                 .map_err(|source| Error::Listen { address: address.clone(), source })?;
             tracing::info!(address, tls = has_tls, "serving");
-            endpoints.start(connections);
+            endpoints.start(server);
         }
         if let Some(recorder) = recorder {
             upkeep.spawn(metrics_recorder::run_upkeep(recorder));

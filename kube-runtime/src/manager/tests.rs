@@ -26,7 +26,7 @@ fn inspection() -> Inspection {
 }
 
 #[test]
-fn the_page_shows_the_lease_the_caches_the_queues_and_the_stuck_objects() {
+fn the_page_shows_the_lease_and_all_caches_and_controllers() {
     let running = |key: &str, seconds, is_stuck| RunningKey {
         key: key.into(),
         elapsed: Duration::from_secs(seconds),

@@ -100,7 +100,7 @@ fn delayed_keys_become_ready_in_order_of_time() {
 }
 
 #[test]
-fn returns_keys_by_priority_and_then_by_arrival() {
+fn the_queue_returns_keys_by_priority_and_then_by_arrival() {
     let mut queue = TestQueue::new();
     for (key, priority) in [("low", -100), ("a", 0), ("high", 5), ("b", 0), ("low too", -100)] {
         queue.add_with_priority(key, priority);

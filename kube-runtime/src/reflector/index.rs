@@ -62,7 +62,7 @@ impl<K: Resource> Inner<K> {
 
     /// The values under which a stored object is found. `metadata` reads the metadata of the object, and `object` reads
     /// the whole object.
-    fn values_of_stored(
+    fn compute_values(
         &self,
         metadata: impl FnOnce() -> Option<ObjectMeta>,
         object: impl FnOnce() -> Option<Arc<K>>,
@@ -114,7 +114,7 @@ impl<K: Resource> Inner<K> {
 impl<K: Resource + Send + Sync> ObservingIndex<K> for Inner<K> {
     fn apply_deltas(&self, deltas: &[Delta<K>]) {
         for delta in deltas {
-            let values = self.values_of_stored(|| delta.current_metadata(), || delta.current());
+            let values = self.compute_values(|| delta.current_metadata(), || delta.current());
             self.replace_values(delta.key(), || delta.current(), values);
         }
     }
@@ -183,7 +183,7 @@ impl<K: Resource + Send + Sync + 'static> Store<K> {
         let codec = self.shared.codec().map(|codec| &**codec);
         for stored in stored {
             let values = inner
-                .values_of_stored(|| stored.metadata(codec, FilterDepth::Metadata), || stored.unpack(codec));
+                .compute_values(|| stored.metadata(codec, FilterDepth::Metadata), || stored.unpack(codec));
             inner.replace_values(stored.key(), || stored.unpack(codec), values);
         }
         observers.add_index(&inner);

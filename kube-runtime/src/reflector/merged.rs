@@ -18,10 +18,11 @@ use std::{
 /// Watches several collections of one kind, for example in several namespaces or with several selectors. Stores the
 /// objects of all collections in one store. Emits the changes of the store.
 ///
-/// Each of the `parts`, a collection with its options, has a watch of its own. The store contains the objects that at
-/// least one part selects. The parts may overlap: an object that several parts select is in the store once. The first
-/// snapshot of the store is complete when each part has listed its objects. A relist of a part removes only objects
-/// that no other part selects. The deltas have the guarantees of [`Delta`](super::Delta).
+/// A part is a collection with its options. Each of the `parts` has a watch of its own. The store contains the
+/// objects that at least one part selects. The parts may overlap: an object that several parts select is in the
+/// store once. The first snapshot of the store is complete when each part has listed its objects. A relist of a
+/// part removes only objects that no other part selects. The deltas have the guarantees of
+/// [`Delta`](super::Delta).
 ///
 /// Each part costs the server a watch: for many namespaces, prefer a cluster-wide watch if all its objects fit into
 /// memory.

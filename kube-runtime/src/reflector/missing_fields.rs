@@ -11,13 +11,14 @@ const SAMPLE_COUNT: u32 = 16;
 #[derive(Debug, Default)]
 struct ObjectSizes {
     objects: u32,
-    /// The total size of the server's texts in bytes.
+    /// The total size of the objects in bytes, in the JSON from the server.
     received: usize,
     /// The total size of the same objects in bytes, as the type serializes them.
     own: usize,
 }
 
-/// The sizes of the first objects, and the decision once it is made.
+/// Decides from the sizes of the first [`SAMPLE_COUNT`] objects whether the type lacks many fields. Stores
+/// these sizes, and the decision once it is made.
 #[derive(Debug, Default)]
 pub(super) struct MissingFieldsDetector {
     sizes: Mutex<ObjectSizes>,

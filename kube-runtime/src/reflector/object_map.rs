@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_one_object_per_key() {
+    fn the_map_stores_one_object_per_key() {
         let mut objects = ObjectMap::default();
         assert_eq!(objects.insert(item("a", "x", 1)), None);
         assert_eq!(objects.insert(item("a", "x", 2)), Some(item("a", "x", 1)));

@@ -10,8 +10,9 @@ use std::{
     task::Waker,
 };
 
-/// Locks a mutex. Ignores poisoning, because no panic leaves code that runs while the observers are locked.
-/// A user's function of an index may panic in that code, but the index catches each panic of the function.
+/// Locks a mutex. Ignores poisoning, because the lock of the observers is never poisoned. The code that holds
+/// this lock does not panic itself. This code may call a user's function of an index, but the index catches
+/// each panic of the function.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -28,9 +28,11 @@ pub(super) type EmittedDeletions<K> = HashMap<OwnedKey, Option<StoredObject<K>>>
 /// An object of a snapshot in progress.
 pub(super) enum ListedObject<K> {
     Typed(Arc<K>),
-    /// The hash of a packed object's key in [`Snapshot::objects`], and the hash of its uid and resource version. A
-    /// reference to the object would keep its old page in memory after the object moves to another page. A copy of the
-    /// key would be a short-lived allocation for each object between the long-lived pages, which would fragment the heap.
+    /// The hash of a packed object's key in [`Snapshot::objects`], and the hash of its uid and resource version.
+    ///
+    /// The entry has no reference to the object: after the object moves to another page, the reference would keep
+    /// the old page in memory. The entry has no copy of the key: the copies would be short-lived allocations
+    /// between the long-lived pages, and would fragment the heap.
     Packed {
         key_hash: u64,
         identity: u64,
@@ -73,11 +75,12 @@ pub(super) struct Snapshot<K> {
     /// The objects that the readers' map does not contain, or contains in another state, in the order of the list. Empty
     /// if no consumer needs these objects.
     pub(super) listed: Vec<ListedObject<K>>,
-    /// Whether an object of `listed` may have been deleted, or listed again, after it was added.
+    /// Whether an entry of `listed` may be outdated, because its object was deleted or listed again after the
+    /// entry was added.
     pub(super) superseded: bool,
-    /// The keys of the objects that were removed while this snapshot was in progress. If the server later sends an
-    /// undecodable object with one of these keys, that object is new: the writer does not add the removed object to the
-    /// snapshot again.
+    /// The keys of the objects that were removed while this snapshot was in progress. If the server sends an
+    /// undecodable object, the writer usually keeps the last state of the object in the snapshot. The writer
+    /// does not do this for these keys: an object that the server sends after the removal is a new object.
     pub(super) deleted: HashSet<OwnedKey>,
     /// The keys of the objects that `listed` may contain several times: in several states, or in one state twice if a
     /// part of a merged store lags behind another part.

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn ignores_the_namespace_of_a_key_for_cluster_scoped_objects() {
+    fn the_store_ignores_the_namespace_of_a_key_for_cluster_scoped_objects() {
         let (nodes, mut writer) = store();
         writer.apply_watcher_event(Event::Apply(object_x::<Node>(None)));
         assert!(nodes.get(&ObjectRef::new("x")).is_some());

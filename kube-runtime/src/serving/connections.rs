@@ -1,4 +1,4 @@
-//! `Connections`: accepts the connections of a server, limits their number and idle time, and serves HTTP/1.1 on them.
+//! `ReadyServer`: accepts connections, limits their number and idle time, and serves HTTP/1.1 on them.
 
 use super::stream::{ServerTls, WriteTimeoutStream};
 use futures::future::{Either, select};
@@ -45,7 +45,7 @@ pub(crate) struct ConnectionLimits {
 }
 
 /// A server that is ready to accept connections.
-pub(crate) struct Connections<H> {
+pub(crate) struct ReadyServer<H> {
     listener: TcpListener,
     slots: Arc<Semaphore>,
     /// See [`ConnectionLimits::drain`].
@@ -63,7 +63,7 @@ struct SharedState<H> {
     crowded: watch::Sender<bool>,
 }
 
-impl<H: Handler> Connections<H> {
+impl<H: Handler> ReadyServer<H> {
     /// Creates a server, which uses plain HTTP if `tls` is `None`.
     pub(crate) fn new(
         listener: net::TcpListener,

@@ -11,7 +11,7 @@ mod tests;
 
 pub use certificate::CertificateError;
 pub(crate) use certificate::ServingCertificate;
-pub(crate) use connections::{ConnectionLimits, Connections, Handler};
+pub(crate) use connections::{ConnectionLimits, Handler, ReadyServer};
 #[cfg(feature = "manager")]
 pub(crate) use running_servers::RunningServers;
 pub(crate) use stream::ServerTls;

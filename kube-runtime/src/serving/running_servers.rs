@@ -1,6 +1,6 @@
 //! `RunningServers`: the tasks of servers that start and stop together.
 
-use super::connections::{Connections, Handler};
+use super::connections::{Handler, ReadyServer};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -20,10 +20,10 @@ impl Default for RunningServers {
 
 impl RunningServers {
     /// Starts a server. Does nothing after [`stop`](Self::stop).
-    pub(crate) fn start<H: Handler>(&mut self, connections: Connections<H>) {
+    pub(crate) fn start<H: Handler>(&mut self, server: ReadyServer<H>) {
         let Some(stop) = &self.stop else { return };
         let mut stopped = stop.subscribe();
-        self.tasks.spawn(connections.run(async move { drop(stopped.changed().await) }));
+        self.tasks.spawn(server.run(async move { drop(stopped.changed().await) }));
     }
 
     /// Shuts down the servers gracefully, and waits until they have ended. Each server limits the time for its requests in

@@ -19,8 +19,9 @@ pub enum Error {
         /// The time limit of the wait.
         after: Duration,
         /// The last failure of the watch; `None` if there was no failure, or if a state of the object arrived
-        /// after the failure. If the value is `Some`, the watch may still fail, or may already have resumed.
-        /// A resumed watch sends a state only after the next change.
+        /// after the failure. If the value is `Some`, the watch may still be interrupted at the time limit,
+        /// or may already have resumed. A resumed watch sends a state only when the object changes. Until
+        /// then, the value remains `Some`.
         last: Option<Box<watcher::Error>>,
     },
 }

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn does_not_wait_after_an_undecodable_object() {
+    async fn the_stream_does_not_wait_after_an_undecodable_object() {
         let undecodable = |_| {
             let source = serde_json::from_str::<u8>("x").unwrap_err();
             let object = UndecodableObject::new("ConfigMap", ObjectOrigin::List, source);

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_only_changes_of_the_property() {
+    async fn the_filter_passes_only_changes_of_the_property() {
         let pods = vec![
             pod("a", Some(1), "x"),
             pod("a", Some(1), "y"),
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_an_object_for_which_the_predicate_panics() {
+    async fn the_filter_passes_an_object_for_which_the_predicate_panics() {
         let predicate = |pod: &Pod| {
             assert!(pod.labels()["l"] != "poison");
             predicates::generation(pod)

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_extreme_bounds() {
+    fn exponential_backoff_accepts_extreme_bounds() {
         let mut backoff = ExponentialBackoff::new(Duration::MAX, Duration::ZERO, f64::NAN, true);
         assert_eq!(backoff.nth(2), Some(Duration::MAX));
     }

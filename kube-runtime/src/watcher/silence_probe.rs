@@ -34,7 +34,7 @@ pub(super) fn count_restore() {
     DETECTED_RESTORES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The timer that runs while a watch receives no event and no bookmark, and the in-flight probe.
+/// A timer, and the in-flight probe. The timer runs while a watch receives no event and no bookmark.
 pub(super) struct SilenceProbe {
     /// The shortest interval between probes.
     limit: Duration,

@@ -18,7 +18,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use rejection::Rejection;
 
-use crate::serving::{self, ConnectionLimits, Connections, ServerTls, ServingCertificate};
+use crate::serving::{self, ConnectionLimits, ReadyServer, ServerTls, ServingCertificate};
 use kube_client::core::admission::{AdmissionRequest, AdmissionResponse};
 use kube_client::core::conversion::Converter;
 use router::{Endpoint, Router};
@@ -210,8 +210,8 @@ impl Server {
     }
 
     /// Checks the settings, and binds the default address if the server does not listen yet. The returned
-    /// [`Connections`] accept no connection before [`Connections::run`].
-    pub(crate) fn start(self) -> Result<Connections<Router>, Error> {
+    /// [`ReadyServer`] accepts no connection before [`ReadyServer::run`].
+    pub(crate) fn start(self) -> Result<ReadyServer<Router>, Error> {
         let listener = match self.listener {
             Some(listener) => listener,
             None => bind(DEFAULT_ADDRESS)?,
@@ -224,10 +224,10 @@ impl Server {
             drain: DRAIN_TIMEOUT,
         };
         let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-        let connections = Connections::new(listener, Some(tls), router, limits)
+        let server = ReadyServer::new(listener, Some(tls), router, limits)
             .map_err(|source| Error::Listen { address: address.clone(), source })?;
         tracing::info!(address, "serving webhooks");
-        Ok(connections)
+        Ok(server)
     }
 
     fn add_endpoint(mut self, path: &str, endpoint: Endpoint) -> Self {

@@ -53,7 +53,7 @@ async fn log_object(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestEr
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_existing_and_changed_objects_but_no_deleted_object() {
+async fn existing_and_changed_objects_are_reconciled_but_deleted_objects_are_not() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -70,7 +70,7 @@ async fn reconciles_existing_and_changed_objects_but_no_deleted_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn coalesces_changes_during_a_reconcile() {
+async fn changes_during_a_reconcile_are_coalesced() {
     let sim = Sim::new();
     put_map(&sim, "a", "0");
     let log = Arc::new(Log::default());
@@ -187,7 +187,7 @@ async fn a_panic_after_the_first_wait_is_an_error_that_names_the_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spawns_a_reconcile_at_its_first_wait() {
+async fn a_reconcile_is_spawned_at_its_first_wait() {
     async fn log_task_id(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.add_line(format!("{} begins in {}", map.name_any(), tokio::task::id()));
         if map.name_any() == "waiting" {
@@ -303,7 +303,7 @@ async fn a_panic_of_the_error_policy_fails_the_reconcile_of_only_one_object() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_again_after_the_requested_time_or_at_a_change() {
+async fn an_object_is_reconciled_again_after_the_requested_time_or_at_a_change() {
     async fn requeue_after_an_hour(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, TestError> {
         log.add_line(format_map(&map));
         Ok(Action::requeue(Duration::from_secs(3600)))
@@ -359,7 +359,7 @@ async fn put_secret(sim: &Sim, secrets: &Api<Secret>, name: &str, owner: Option<
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconciles_owners_of_created_reassigned_and_deleted_objects() {
+async fn owners_of_created_reassigned_and_deleted_objects_are_reconciled() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -391,7 +391,7 @@ async fn reconciles_owners_of_created_reassigned_and_deleted_objects() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_a_failed_watch_and_recovers() {
+async fn the_controller_reports_a_failed_watch_and_recovers() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     sim.faults().add(Rule::new(Fault::status(500)).verb("watch").times(1));

@@ -167,7 +167,7 @@ fn grant_metrics_access(sim: &Sim, account: &str) {
     .unwrap();
 }
 
-/// Starts a manager whose filter authenticates and authorizes clients. The metrics of the manager are one line.
+/// Starts a manager that serves one line of metrics. Its filter authenticates and authorizes clients.
 fn start_with_filter(manager: Manager) -> RunningManager {
     RunningManager::start(
         manager.render_metrics(|| "up 1\n".to_owned()).with_authentication_and_authorization(),

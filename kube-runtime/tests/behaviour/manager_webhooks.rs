@@ -50,8 +50,8 @@ async fn post_review(webhooks: &Client) -> Option<bool> {
 #[tokio::test]
 async fn webhooks_are_served_before_the_first_list_and_until_the_shutdown() {
     let sim = Sim::new();
-    // No list succeeds. The same happens if the program serves the conversion webhook of the listed kind, and the
-    // webhook server has not started.
+    // No list succeeds. The same happens to a kind whose conversion webhook is in this program: the API server
+    // cannot list the kind before the webhook server starts.
     sim.faults().add(Rule::new(Fault::status(500)).resource("configmaps"));
     let folder = tempfile::tempdir().unwrap();
     let (server, webhooks) = server_and_client(folder.path());

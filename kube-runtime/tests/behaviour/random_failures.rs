@@ -373,7 +373,7 @@ async fn an_informer_continues_after_a_moment_without_subscribers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_informer_continues_after_a_moment_without_subscribers_on_several_threads() {
+async fn on_several_threads_an_informer_continues_after_a_moment_without_subscribers() {
     for seed in 0..5 {
         add_and_drop_subscriptions(seed, Duration::from_millis(1)).await;
     }

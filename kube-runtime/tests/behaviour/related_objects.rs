@@ -135,7 +135,7 @@ fn run_controller_of_maps_named_by_secrets(
 }
 
 #[tokio::test(start_paused = true)]
-async fn previous_targets_are_reconciled_after_a_change() {
+async fn previous_targets_of_a_changed_secret_are_reconciled() {
     let sim = Sim::new();
     common::put_map(&sim, "a", "1");
     common::put_map(&sim, "b", "1");

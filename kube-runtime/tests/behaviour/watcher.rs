@@ -82,7 +82,7 @@ async fn a_watch_follows_the_last_page_of_a_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn prefetches_the_next_page() {
+async fn the_watcher_prefetches_the_next_page() {
     let sim = Sim::new();
     for name in ["a", "b", "c", "d"] {
         put_map(&sim, name, "1");
@@ -95,7 +95,7 @@ async fn prefetches_the_next_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn falls_back_to_paged_lists_after_a_refused_streaming_list() {
+async fn the_watcher_falls_back_to_paged_lists_after_a_refused_streaming_list() {
     let sim = Sim::builder().watch_list(WatchList::Refused).build();
     put_map(&sim, "a", "1");
     let mut items = watch_maps(&sim, Config::default().timeout(Duration::from_secs(5)));
@@ -109,7 +109,7 @@ async fn falls_back_to_paged_lists_after_a_refused_streaming_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn falls_back_to_paged_lists_after_a_stalled_streaming_list() {
+async fn the_watcher_falls_back_to_paged_lists_after_a_stalled_streaming_list() {
     let sim = Sim::builder().watch_list(WatchList::Ignored).build();
     put_map(&sim, "a", "1");
     let start = Instant::now();
@@ -139,7 +139,7 @@ async fn changes_do_not_count_as_initial_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn backs_off_after_each_broken_snapshot() {
+async fn the_watcher_backs_off_after_each_broken_snapshot() {
     let sim = Sim::new();
     put_map(&sim, "a", "1");
     put_map(&sim, "b", "1");
@@ -174,7 +174,7 @@ async fn the_watcher_loses_no_event_when_the_server_ends_watches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_a_broken_connection_and_resumes() {
+async fn the_watcher_reports_a_broken_connection_and_resumes() {
     let sim = Sim::new();
     sim.faults().add(Rule::new(Action::CutAfterEvents(1)).verb("watch").nth(1));
     let mut items = watch_maps(&sim, paged_list_config());
@@ -286,7 +286,7 @@ async fn a_relist_emits_new_objects_if_every_watch_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resumes_immediately_after_a_silent_healthy_watch_breaks() {
+async fn the_watcher_resumes_immediately_after_a_silent_healthy_watch_breaks() {
     // The body of each watch ends with an error after 10 bytes of the first bookmark, so no complete event
     // arrives.
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(50)).build();
@@ -467,7 +467,7 @@ async fn watch_object_watches_one_object_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_a_resource_that_is_not_served() {
+async fn the_watcher_reports_a_resource_that_is_not_served() {
     let sim = Sim::new();
     let resource = kube_client::core::ApiResource::from_gvk(&kube_client::core::GroupVersionKind::gvk(
         "clux.dev", "v1", "Foo",
@@ -481,7 +481,7 @@ async fn reports_a_resource_that_is_not_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn skips_managed_fields_by_default() {
+async fn the_watcher_skips_managed_fields_by_default() {
     let sim = Sim::new();
     let mut map = ConfigMap::default();
     map.metadata.name = Some("a".into());
@@ -523,7 +523,7 @@ async fn the_watcher_keeps_the_order_of_objects_decoded_on_several_threads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn backs_off_if_each_watch_sends_one_event_and_then_410() {
+async fn the_watcher_backs_off_if_each_watch_sends_one_event_and_then_410() {
     let expired =
         r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","code":410,"reason":"Expired"}}"#;
     let sim = Sim::new();

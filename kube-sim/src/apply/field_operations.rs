@@ -58,8 +58,9 @@ fn collect_fields(ty: Type<'_>, value: &Value, path: &mut Vec<Element>, set: &mu
     }
 }
 
-/// Removes the fields in `set` from `value`; `None` if nothing remains. Nothing remains of an atomic list or map if
-/// `set` contains any path below it. A field or item of which nothing remains becomes null.
+/// Removes the fields and items in `set` from `value`. Returns `None` if nothing remains. If `set` contains a
+/// path below an atomic list or map, nothing of this list or map remains. A field or item that is not in
+/// `set` stays, even if nothing of its value remains: the value then becomes null.
 pub(super) fn remove_fields(ty: Type<'_>, value: &Value, set: &FieldSet) -> Option<Value> {
     match (ty.shape(Some(value)), value) {
         (Shape::Scalar(_), value) => Some(value.clone()),

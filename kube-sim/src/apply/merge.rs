@@ -106,7 +106,8 @@ impl<'a> KeyedItems<'a> {
     }
 }
 
-/// Merges the items of a granular list: `before` in the live object, `applied` in the configuration.
+/// Merges the items of a granular list. `before` contains the items in the live object. `applied` contains
+/// the items in the applied configuration.
 fn merge_items(list: List<'_>, before: &[Value], applied: &[Value]) -> Result<Vec<Value>, String> {
     let config = KeyedItems::read(list, applied, false)?;
     let live = KeyedItems::read(list, before, true)?;

@@ -82,7 +82,7 @@ fn type_problem(found: &str, wanted: &[&str]) -> Option<String> {
 /// The maximum cost of one evaluation.
 const EVALUATION_LIMIT: u64 = 1_000_000;
 /// The maximum cost of all expressions that one [`Evaluation`] evaluates.
-const REQUEST_BUDGET: u64 = 10_000_000;
+const TOTAL_BUDGET: u64 = 10_000_000;
 
 /// The error text for an exhausted cost budget.
 pub(crate) const OUT_OF_BUDGET: &str =
@@ -195,7 +195,7 @@ impl<'p> Evaluation<'p> {
             variables: &[],
             computed: BTreeMap::new(),
             computed_for_messages: BTreeMap::new(),
-            budget: REQUEST_BUDGET,
+            budget: TOTAL_BUDGET,
         }
     }
 

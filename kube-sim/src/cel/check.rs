@@ -68,7 +68,8 @@ pub(super) fn check_patch(
 enum Environment {
     /// The declarations that all expressions can use.
     Common,
-    /// The declarations of `Common`, and the messages and functions of patches, for the mutations of mutating policies.
+    /// The declarations that the mutations of mutating policies can use: the declarations of `Common`, the
+    /// message types `JSONPatch`, `Object` and `Object.FIELD`, and the function `jsonpatch.escapeKey`.
     Patches,
 }
 

@@ -37,7 +37,7 @@ static DEVICE_TYPE: LazyLock<Arc<DeclaredType>> = LazyLock::new(|| {
         ("driver", of(Shape::String, MAX_DRIVER_LENGTH)),
         ("attributes", by_name(of(Shape::DeviceAttribute, MAX_ATTRIBUTE_VALUE_LENGTH))),
         ("capacity", by_name(of(Shape::Quantity, 0))),
-        // The API server counts the size 1 for this boolean.
+        // In cost estimates, the API server assumes the size 1 for this boolean.
         ("allowMultipleAllocations", of(Shape::Bool, 1)),
     ];
     let fields = fields.map(|(name, declared)| (name.to_owned(), Field { name: name.to_owned(), declared }));

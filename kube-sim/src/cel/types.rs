@@ -156,8 +156,9 @@ impl fmt::Display for Type {
     }
 }
 
-/// Formats a type with its name at run time: `google.protobuf.Duration` for [`Type::Duration`], which the checker calls
-/// `duration`. The API server's errors about the type of a result contain the names at run time.
+/// Formats the runtime name of a type. The checker can use another name for the same type: the runtime name
+/// of [`Type::Duration`] is `google.protobuf.Duration`, and the checker's name is `duration`. The API
+/// server's errors about the type of a result contain runtime names.
 pub(super) struct RuntimeName<'a>(pub(super) &'a Type);
 
 impl fmt::Display for RuntimeName<'_> {

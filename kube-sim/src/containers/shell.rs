@@ -100,8 +100,8 @@ struct Command {
     after_success: bool,
 }
 
-/// Splits a script into commands at `;`, newlines and `&&` (not at an `&&` directly after a word), and splits each command
-/// into words. Within quotes, no character has a special meaning.
+/// Splits a script into commands at `;`, newlines and `&&`. Splits each command into words. An `&&` directly
+/// after a word is part of this word. Within quotes, no character has a special meaning.
 fn parse(script: &str) -> Vec<Command> {
     let mut commands = Vec::new();
     let mut command = Command::default();

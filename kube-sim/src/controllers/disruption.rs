@@ -11,7 +11,7 @@ use super::objects::{
     PODS, controller_of, find, is_terminating, name, namespace, number, remaining_time, scaled_value,
     set_condition, time, uid,
 };
-use super::owned_objects::{keys_of_selecting_objects, selected_pods};
+use super::owned_objects::{keys_of_objects_that_select, selected_pods};
 use super::pods::is_ready;
 use super::writes::{self, CONTROLLER_MANAGER, Part};
 use super::{Keys, events, is_deletion, object_of, own_key, requeue};
@@ -37,7 +37,7 @@ const SCALABLE_TABLES: [&str; 4] =
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         BUDGETS if !is_deletion(event) => own_key(storage, event),
-        PODS => keys_of_selecting_objects(state, BUDGETS, event, selector),
+        PODS => keys_of_objects_that_select(state, BUDGETS, event, selector),
         other => {
             let budgets = state.objects(BUDGETS, event.object.namespace());
             if budgets.is_empty() || !is_change_of_replicas(state, other, event) {

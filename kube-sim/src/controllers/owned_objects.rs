@@ -197,7 +197,7 @@ pub(super) fn delete_pod(state: &mut State, kind: OwnerKind, owner: &Value, pod:
 /// The keys of the objects in the table `storage` that select the changed object of `event`. Services, for
 /// example, select pods but do not own them. The function `selector` returns the selector of an object in the
 /// table. This selector must match the labels of the changed object before or after the change.
-pub(super) fn keys_of_selecting_objects(
+pub(super) fn keys_of_objects_that_select(
     state: &State,
     storage: &'static str,
     event: &Event,

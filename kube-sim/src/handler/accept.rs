@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn selects_the_preferred_supported_media_type() {
+    fn negotiation_selects_the_preferred_supported_media_type() {
         let json = |shape| Some((shape, Encoding::Json));
         check_negotiation("", json(Shape::Plain));
         check_negotiation("application/json", json(Shape::Plain));

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_without_node_ports_keeps_them() {
+    fn an_update_that_omits_the_node_ports_keeps_the_allocated_ports() {
         let sim = Sim::new();
         let web = service(
             "web",

@@ -31,7 +31,8 @@ pub(crate) struct Request {
     pub(crate) if_none_match: String,
     /// Whether kube-sim calls webhooks for the request. False if a test sends the request through a method of `Sim`.
     pub(crate) calls_webhooks: bool,
-    /// The WebSocket parameters of a request for an upgrade; `None` for any other request.
+    /// The subprotocols that a WebSocket upgrade request offers, and whether the request has the header `Origin`.
+    /// `None` for any other request.
     pub(crate) upgrade: Option<Offer>,
     pub(crate) body: Bytes,
     pub(crate) arrival: Arrival,

@@ -98,7 +98,8 @@ fn mount_token(spec: &mut Value, new_name: &str) {
         ]);
         push(spec, "volumes", json!({"name": name, "projected": {"defaultMode": 420, "sources": sources}}));
     }
-    // If a list is absent, `spec[list]` above has inserted null.
+    // Remove null lists. If the pod has no `initContainers`, `spec[list]` in the first loop has inserted
+    // null.
     for list in ["initContainers", "volumes"] {
         if spec[list].is_null() {
             spec.as_object_mut().map(|spec| spec.remove(list));

@@ -32,7 +32,7 @@ const INVALID_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of 
 /// errors of the schema.
 type CelRuleCheck<'a> = &'a dyn Fn(&str, &Value, &[FieldError]) -> Vec<FieldError>;
 
-/// The checks of a CRD that other modules implement.
+/// Some of the checks of a CRD. Other modules implement these checks.
 #[derive(Clone, Copy)]
 pub(crate) struct DefinitionChecks<'a> {
     pub(crate) rules: CelRuleCheck<'a>,

@@ -63,8 +63,9 @@ impl Decoder {
                 if let Some(variants) = schema.variants() {
                     return self.decode_variant(variants, value);
                 }
-                // In a variant, a value without a type is the `default`, the `example` or an `enum` item of a nested
-                // schema. Go rewrites the numbers in these values.
+                // Inside a variant, the value is part of a JSON schema. In a JSON schema, only `default`,
+                // `example` and the items of `enum` may have any type. Go rewrites the numbers in these
+                // values.
                 if self.keeps_owner {
                     normalize_numbers(value);
                 }

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::node::Schema;
 
-/// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its default if
-/// the field is absent, or if its value is null and the schema does not allow null. The fields of an object get no
-/// defaults if the object is absent and has no default itself.
+/// Sets the defaults that `schema` specifies for the fields of `object`, at every depth. A field gets its
+/// default if the field is absent, or if its value is null and the schema does not allow null. If a nested
+/// object is absent, its fields get their defaults only if the schema has a default for the nested object
+/// itself.
 pub(crate) fn apply_defaults(schema: &Schema, object: &mut Value) {
     match object {
         Value::Object(map) => {

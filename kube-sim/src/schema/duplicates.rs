@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reports_each_duplicate_field_once() {
+    fn each_duplicate_field_is_reported_once() {
         let text =
             br#"{"a":1,"spec":{"replicas":3,"list":[{"x":1},{"x":1,"x":2,"x":3}],"replicas":4},"a":2}"#;
         assert_eq!(

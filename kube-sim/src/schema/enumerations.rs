@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reports_unsupported_enum_values_except_in_the_status() {
+    fn unsupported_enum_values_are_reported_except_in_the_status() {
         let pod = crate::builtin::schema("io.k8s.api.core.v1.Pod").unwrap();
         let object = json!({
             "spec": {"restartPolicy": "Foo", "dnsPolicy": "", "containers": [{"imagePullPolicy": "No"}, {"imagePullPolicy": "Never"}]},

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn converts_paths_of_fields_and_map_keys() {
+    fn json_paths_of_fields_and_map_keys_are_converted_for_field_errors() {
         let text = json!({"type": "string"});
         let schema = json!({"properties": {
             "a": {"properties": {"b.c": text}},

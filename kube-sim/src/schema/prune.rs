@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_and_reports_unknown_fields() {
+    fn unknown_fields_are_dropped_and_reported() {
         let schema = json!({"type": "object", "properties": {
             "spec": {"type": "object", "properties": {
                 "a": {"type": "string"},

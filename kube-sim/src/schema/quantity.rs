@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_an_amount_like_another_quantity() {
+    fn an_amount_is_formatted_like_another_quantity() {
         let mebibytes = 1_i128 << 20;
         for (nanos, example, expected) in [
             (1_500_000_000, "1", "1500m"),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_malformed_quantities() {
+    fn malformed_quantities_are_rejected() {
         for text in ["", "abc", "1..2", "1x", "Gi", "--1", "1 Gi", ".."] {
             assert!(canonical_form(text).is_err(), "{text}");
         }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_quantities_with_different_suffixes() {
+    fn quantities_with_different_suffixes_are_compared_by_value() {
         assert!(exceeds("2", "1500m"));
         assert!(exceeds("1Gi", "1G"));
         assert!(!exceeds("1", "1000m"));

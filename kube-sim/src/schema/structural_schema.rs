@@ -257,8 +257,9 @@ fn check_nested_value_validation(
 }
 
 /// Checks structural completeness: a field in a logical junctor must also be specified outside of logical junctors.
-/// `schema` at `path` is not inside a logical junctor. `nested` at `nested_path` is either `schema` itself, or a schema of
-/// the same value inside a logical junctor.
+/// `schema` is a schema outside of logical junctors, and `path` is its path. `nested` is either `schema`
+/// itself, or a schema that restricts the same value inside a logical junctor. `nested_path` is the path of
+/// `nested`.
 fn check_completeness(
     path: &str,
     nested_path: &str,

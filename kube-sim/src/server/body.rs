@@ -78,7 +78,7 @@ impl SimBody {
         Self::new(Content::Whole(Bytes::new()), None, None)
     }
 
-    /// Records a part of the body. The caller has not yet applied the faults to this part.
+    /// Records a part of the body. Must be called before the faults are applied to the part.
     fn record_part(recorder: Option<&Recorder>, part: Option<&Bytes>) {
         if let (Some(recorder), Some(part)) = (recorder, part) {
             recorder.record_response_part(part);

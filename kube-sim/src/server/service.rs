@@ -256,8 +256,9 @@ async fn apply_request_faults(inner: &Inner, faults: &[AppliedFault]) -> Option<
     None
 }
 
-/// Reads the body and calls the handlers. Repeats the call for at most [`FRESHNESS_TIMEOUT`] if the request waits for a
-/// resource version.
+/// Reads the body and calls the handlers. If the watch cache or the store has not reached the resource
+/// version that the request needs, repeats the call for [`FRESHNESS_TIMEOUT`]. Then sets `arrival.waits` to
+/// false, and calls the handlers a last time.
 async fn handle_request<B>(
     inner: &Arc<Inner>,
     recorder: &Recorder,

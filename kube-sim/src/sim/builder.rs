@@ -97,7 +97,7 @@ impl SimBuilder {
     }
 
     /// Records the bodies of requests and responses in the journal, at most `limit` bytes of each body. All bodies
-    /// together take at most 256 MiB. The journal then also has the requests that a test sends through methods of
+    /// together take at most 256 MiB. This option also records the requests that a test sends through methods of
     /// [`Sim`]. By default, the journal has neither these requests nor bodies.
     ///
     /// # Examples
@@ -128,9 +128,9 @@ impl SimBuilder {
     }
 
     /// Runs all controllers ([`Controller::ALL`]): those of kube-controller-manager, a scheduler, and replacements for
-    /// the kubelets. A deployment then gets replica sets and pods, the pods are bound to the nodes of the simulation, run
-    /// and become ready, new namespaces get their service account and their `kube-root-ca.crt`, and so on. By default,
-    /// only the controllers in `Controller::BASIC` run, because in a test of a single controller, more
+    /// the kubelets. For example, a deployment then gets replica sets and pods. The pods are bound to the nodes of the
+    /// simulation, run, and become ready. A new namespace gets its service account and its `kube-root-ca.crt`. By
+    /// default, only the controllers in `Controller::BASIC` run, because in a test of a single controller, more
     /// controllers would create more objects.
     ///
     /// With delays of zero, the complete rollout of a deployment is done when the request that causes it returns.
@@ -313,8 +313,9 @@ impl SimBuilder {
     ///
     /// The user of a request is:
     ///
-    /// - the administrator, who has all permissions, for the credentials in a listener's kubeconfig, and for requests
-    ///   without a token through [`Sim::service`] or to a listener without TLS;
+    /// - the administrator, who has all permissions, for the credentials in a listener's kubeconfig;
+    /// - the administrator, for a request that has no token, and that is sent through [`Sim::service`] or to a
+    ///   listener without TLS;
     /// - the common name of a client certificate, with its organizations as groups;
     /// - a service account, for a token of its subresource `token`;
     /// - the impersonated user (`kubectl --as`);
@@ -380,7 +381,7 @@ impl SimBuilder {
         };
         system_objects::create(&mut state, self.seed, self.network);
         if self.rbac {
-            system_objects::create_policy(&mut state, self.seed);
+            system_objects::create_bootstrap_policy(&mut state, self.seed);
         }
         let sim = Sim { inner: Arc::new(Inner::new(state, settings)) };
         for name in &self.namespaces {

@@ -20,8 +20,9 @@ impl SelectableField {
         Self { label: path, path, fallback: "", absent: "" }
     }
 
-    /// A field whose name is its path. Selectors compare `absent` if an object does not have the field.
-    pub(crate) const fn with_absent_value(path: &'static str, absent: &'static str) -> Self {
+    /// A field whose name is its path. If an object does not have the field, selectors compare their value
+    /// with `absent`.
+    pub(crate) const fn with_value_if_absent(path: &'static str, absent: &'static str) -> Self {
         Self { absent, ..Self::new(path) }
     }
 }

@@ -76,8 +76,9 @@ fn fail_random_node(engine: &mut Engine, nodes: &[Value]) {
 }
 
 /// Sets the condition `Ready` of a node, with a reason and a message. If the status is `Unknown`, also sets the other
-/// conditions, as the node controller does. If the status is `True`, the other conditions that are unknown become false,
-/// as the kubelet of a node without resource pressure writes them.
+/// conditions, as the node controller does. If the status is `True`, also changes each pressure condition
+/// whose status is `Unknown`: the new status is `False`, and [`objects::HEALTHY_CONDITIONS`] has the reason
+/// and the message that a kubelet without resource pressure writes.
 fn change_conditions(conditions: &mut Value, status: &str, (reason, message): (&str, &str), now: &str) {
     for condition in conditions.as_array_mut().into_iter().flatten() {
         let (status, reason, message) = if condition["type"] == "Ready" || status == "Unknown" {

@@ -49,8 +49,8 @@ func (m *measurement) restartTime() {
 	m.wall = time.Now()
 }
 
-// stop ends a measurement. It first reads the peak of memory. It then collects garbage, returns free pages to the system,
-// and reads the current memory.
+// stop ends a measurement. It first reads the times, the wake-ups and the peak of resident memory. It then
+// collects garbage, returns free pages to the system, and reads the current memory.
 func (m *measurement) stop(units int) (*outcome, error) {
 	wall := time.Since(m.wall)
 	cpu, wakeUps := cpuTimeAndSwitches()

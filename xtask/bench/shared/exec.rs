@@ -38,8 +38,8 @@ pub(crate) async fn read_output(job: &Job) -> anyhow::Result<Outcome> {
     Ok(Outcome::new(job.calls, &measure))
 }
 
-/// Measures writing repetitions of [`data_block`] to the standard input of a process, until the process has read all the
-/// data. The process fails if it receives other data.
+/// Writes repetitions of [`data_block`] to the standard input of a process. The measurement begins before the
+/// first write, and ends when the process has read all the data. The process fails if it receives other data.
 pub(crate) async fn write_input(job: &Job) -> anyhow::Result<Outcome> {
     let pods: Api<Pod> = Api::namespaced(job.client()?, "default");
     let params = AttachParams::default().stdin(true).stderr(false);

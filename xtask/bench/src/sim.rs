@@ -19,7 +19,7 @@ use super::targets::Verdict;
 
 /// The number of measured starts of a server.
 const START_COUNT: u32 = 50;
-/// The largest allowed time of a start in milliseconds.
+/// The largest allowed median of the start times in milliseconds.
 const MAX_START_MS: f64 = 5.0;
 /// The largest allowed memory of 100,000 pods in GiB.
 const MAX_MEMORY_GIB: f64 = 1.5;

@@ -109,7 +109,7 @@ mod tests {
     /// contain the dependencies of all features in [`KUBE_FEATURES`]. Cargo adds these dependencies only if
     /// the contender's manifest has the features.
     #[test]
-    fn the_manifest_of_the_contender_has_the_features_of_the_build_rows() {
+    fn the_feature_build_rows_adds_the_missing_kube_features() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("kube/contender/Cargo.toml");
         let manifest = fs::read_to_string(path).unwrap();
         let of_programs = list_after(&manifest, "\nkube = { version = \"=5.0.0\", features = [");

@@ -24,7 +24,8 @@ const MIN_AGREEMENT: f64 = 95.0;
 /// if the responses differ in a case that data/known.yaml or data/mutations.txt does not name, or if they are equal in a
 /// case that one of these files names. It also fails if a response to a scenario is not the one that the scenario states,
 /// if a resource that the real server stores has no object in data/objects.yaml, or if the servers agree on less than
-/// 95 % of the mutations. With FILTER, equal responses and the percentage do not make the run fail.
+/// 95 % of the mutations. With FILTER, the run ignores the percentage. It then also ignores equal responses
+/// in a case that one of these files names.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run only cases whose names contain one of these texts

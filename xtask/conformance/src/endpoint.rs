@@ -59,8 +59,9 @@ impl Call {
 impl Endpoint {
     /// Starts kube-sim on a loopback port.
     pub(crate) async fn start_simulated() -> anyhow::Result<Self> {
-        // The real control plane has no controllers and no kubelets. Therefore kube-sim runs only its controller for
-        // CustomResourceDefinitions, because kube-apiserver does the work of this controller itself.
+        // The real control plane has no controllers and no kubelets, so kube-sim runs none either. The only
+        // exception is the controller for CustomResourceDefinitions: the real kube-apiserver itself does the
+        // work of this controller.
         let controllers = [Controller::GarbageCollector, Controller::Namespace, Controller::Kubelet];
         let builder = controllers.into_iter().fold(Sim::builder(), SimBuilder::without_controller);
         // By default, kube-apiserver refuses a pod whose service account does not exist. kube-sim without its controller

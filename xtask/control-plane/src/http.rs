@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn returns_the_json_of_the_response() {
+    async fn request_json_returns_the_json_of_the_response() {
         let (result, request) = post("HTTP/1.1 201 Created\r\ncontent-length: 7\r\n\r\n{\"b\":2}").await;
         assert_eq!(result.unwrap(), serde_json::json!({ "b": 2 }));
         assert!(

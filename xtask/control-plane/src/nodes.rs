@@ -47,7 +47,8 @@ pub(super) fn write_config(folder: &Path, stages: &[PathBuf]) -> anyhow::Result<
         "kind": "KwokConfiguration",
         "options": {
             "manageAllNodes": true,
-            // The stand-in for the kubelets, and not kwok, serves logs, processes and ports.
+            // kwok must not serve logs, exec, attach and port-forward: the stand-in for the kubelets serves
+            // them.
             "enableDebuggingHandlers": false,
             // kwok does not start if one of these three options is missing.
             "podPlayStageParallelism": 4,
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_only_nodes_that_are_ready() {
+    fn only_ready_nodes_are_counted() {
         let node = |kind: &str, status: &str| json!({ "status": { "conditions": [{ "type": kind, "status": status }] } });
         let list = json!({ "items": [
             node("Ready", "True"), node("Ready", "False"), node("MemoryPressure", "True"), json!({}),

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_full_and_minor_versions() {
+    fn full_and_minor_versions_are_parsed() {
         for text in ["1.37.2", "v1.37.2", "1.37"] {
             assert_eq!(text.parse(), Ok(KubernetesVersion::LATEST), "{text}");
         }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_added_changed_and_deleted_objects() {
+    fn added_changed_and_deleted_objects_are_counted() {
         let before = versions(&[("same", "1"), ("changed", "2"), ("deleted", "3")]);
         let now = versions(&[("same", "1"), ("changed", "4"), ("new", "5")]);
         assert_eq!(count_changes(&before, &now), 3);

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_assets_folder_of_the_environment_is_the_default() {
+    fn the_assets_variable_selects_the_default_server() {
         let build = ServerChoice::Build(KubernetesVersion::LATEST);
         assert_eq!(ServerChoice::from_environment(None), build);
         assert_eq!(ServerChoice::from_environment(Some(PathBuf::new())), build);

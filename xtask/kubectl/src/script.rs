@@ -92,8 +92,8 @@ impl Script {
     /// Parses the text of a file.
     ///
     /// # Errors
-    /// When the text is not a script or has no steps, a pattern is invalid, or a step of a script with `metrics` has no
-    /// expected output.
+    /// When the text is not a script, when it has no steps, or when a pattern in it is invalid. Also when a
+    /// script with `metrics` has a step without an expected output.
     pub(crate) fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
         let mut script: Self = yaml_serde::from_str(text).with_context(|| format!("cannot parse {name}"))?;
         name.clone_into(&mut script.name);

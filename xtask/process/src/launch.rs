@@ -102,7 +102,9 @@ impl LaunchOptions {
         self
     }
 
-    /// Sets the supervisor's binary. Required if the `main` of this process is not [`main`](super::main), as in a test.
+    /// Sets the binary of the supervisor. The default is the binary of this process. The default works only
+    /// if the `main` of this binary calls [`main`](super::main). A test, for example, must set another
+    /// binary.
     #[must_use]
     pub fn supervisor(mut self, binary: impl Into<PathBuf>) -> Self {
         self.supervisor = Some(binary.into());

@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn returns_the_last_non_blank_lines() {
+    fn tail_returns_the_last_non_blank_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
         std::fs::write(&path, "a\nb\n\nc\n").unwrap();
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_only_the_end_of_a_large_file() {
+    fn tail_returns_the_last_line_of_a_large_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.log");
         let mut text = "x".repeat(200_000);

@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn removes_descriptions_but_keeps_a_property_named_description() {
+    fn descriptions_are_removed_but_a_property_named_description_remains() {
         let mut schema = json!({
             "description": "x",
             "properties": {"description": {"type": "string", "description": "y"}},
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_storage_version_by_its_hash() {
+    fn the_storage_version_is_found_by_its_hash() {
         let group = |group: &str, version: &str| GroupVersion {
             group: group.to_owned(),
             version: version.to_owned(),

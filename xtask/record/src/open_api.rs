@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptions_have_the_pointers_of_their_schemas() {
+    fn each_description_line_contains_the_json_pointer_of_the_schema() {
         let schema = json!({
             "description": "A\n\"b\"",
             "properties": {"list": {"items": {"description": "c"}}, "description": {"type": "string"}},

@@ -81,7 +81,7 @@ pub(super) fn object_lines(server: &Server) -> anyhow::Result<Option<String>> {
     );
     let mut lines = String::new();
     for mut object in objects {
-        set_configured_values(&mut object)?;
+        set_recorded_values(&mut object)?;
         lines.push_str(&without_assigned_values(object).to_string());
         lines.push('\n');
     }
@@ -89,7 +89,8 @@ pub(super) fn object_lines(server: &Server) -> anyhow::Result<Option<String>> {
 }
 
 /// Replaces the values that depend on the configuration and the machine of the server.
-fn set_configured_values(object: &mut Value) -> anyhow::Result<()> {
+/// [`configured_values`] returns the new values.
+fn set_recorded_values(object: &mut Value) -> anyhow::Result<()> {
     for (kind, pointer, recorded) in configured_values() {
         if object["kind"] == kind {
             let value = object.pointer_mut(pointer);
@@ -157,7 +158,7 @@ mod tests {
             },
             "spec": {"renewTime": "2026-01-01T00:00:00.000000Z", "holderIdentity": "apiserver-a_b"},
         });
-        set_configured_values(&mut lease).unwrap();
+        set_recorded_values(&mut lease).unwrap();
         let recorded = json!({
             "kind": "Lease",
             "metadata": {
@@ -169,7 +170,7 @@ mod tests {
         });
         assert_eq!(without_assigned_values(lease), recorded);
         let error =
-            set_configured_values(&mut json!({"kind": "ServiceCIDR", "spec": {}})).unwrap_err().to_string();
+            set_recorded_values(&mut json!({"kind": "ServiceCIDR", "spec": {}})).unwrap_err().to_string();
         assert_eq!(error, "an object of the kind ServiceCIDR has no /spec/cidrs/0");
     }
 

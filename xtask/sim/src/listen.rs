@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_addresses_with_an_optional_port() {
+    fn addresses_are_parsed_with_or_without_a_port() {
         check_address("127.0.0.1:6443", Some("127.0.0.1:6443"));
         check_address("0.0.0.0", Some("0.0.0.0:0"));
         check_address("[::1]:1", Some("[::1]:1"));

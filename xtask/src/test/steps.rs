@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_a_forbidden_dependency() {
+    fn a_forbidden_dependency_is_found() {
         let client =
             |name| check_tree(&["--package", "kube-client"], move |line| package_in(line) == name).unwrap();
         assert_eq!(client("tokio"), Err("cargo tree --prefix none --package kube-client".to_owned()));

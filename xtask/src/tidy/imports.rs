@@ -1,4 +1,4 @@
-//! Applies the tables of [`layers`](super::layers) to the sources of the crates.
+//! Checks that each module of a crate uses only the paths that the tables of [`layers`](super::layers) allow.
 
 use std::collections::BTreeMap;
 

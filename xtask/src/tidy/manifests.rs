@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_missing_inheritance_and_missing_changelog_entries() {
+    fn manifests_without_inheritance_or_a_changelog_entry_are_rejected() {
         let head = "[package]\nname = \"a\"\nversion = \"0.1.0\"";
         let good = format!(
             "{head}\n{}\n[dependencies]\n",

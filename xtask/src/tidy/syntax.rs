@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_paths_in_imports_types_bodies_and_macros() {
+    fn used_paths_finds_paths_in_imports_types_bodies_and_macros() {
         check_used_paths(
             "use crate::a::{b::C, d::*, self as e}; use a as b;",
             &["crate::a::b::C", "crate::a::d", "crate::a::self"],

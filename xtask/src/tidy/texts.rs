@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_disabled_tests_and_examples() {
+    fn disabled_tests_and_examples_are_rejected() {
         check_text("a.rs", "//! ```ignore\n//! ```\n", "1: doc-test");
         check_text("a.rs", "//! T.\n/// ```rust,no_run\n/// ```\nfn f() {}", "2: doc-test");
         check_text("a.rs", "//! T.\n/// ```text\n/// ```\n// ```ignore\nfn f() {}", "");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_broken_links() {
+    fn broken_links_are_rejected() {
         check_text(
             "docs/a.md",
             "[a](../README.md#x) [b](../xtask) [c](https://x.org/y.md) [d](#x) `[e](f)`",

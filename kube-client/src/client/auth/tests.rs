@@ -96,7 +96,7 @@ fn token_file_user(path: &Path) -> AuthInfo {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rereads_a_token_file_within_a_minute_and_keeps_the_last_good_token_after_a_failed_read() {
+async fn a_token_file_is_reread_within_a_minute_and_a_failed_read_keeps_the_last_token() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "one\n").unwrap();
@@ -144,7 +144,7 @@ fn an_unreadable_token_file_is_an_error_only_without_a_fixed_token() {
 }
 
 #[tokio::test]
-async fn keeps_the_authorization_header_of_a_request() {
+async fn the_authorization_header_of_a_request_is_kept() {
     let (seen, service) = recording_server(None);
     let user = AuthInfo { token: Some("own".to_owned().into()), ..AuthInfo::default() };
     let service = AuthLayer::new(credentials(&user).unwrap()).layer(service);
@@ -229,7 +229,7 @@ fn counting_reloader(changes: &'static [u32]) -> (CertificateReloader, Arc<Atomi
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_certificate_files_at_most_every_ten_seconds() {
+async fn certificate_files_are_checked_at_most_every_ten_seconds() {
     let (files, calls) = counting_reloader(&[]);
     let user = AuthInfo { token: Some("t".to_owned().into()), ..AuthInfo::default() };
     let (seen, service) = recording_server(None);

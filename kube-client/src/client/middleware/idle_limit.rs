@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn measures_a_pause_only_while_the_reader_waits_for_a_frame() {
+    async fn a_pause_is_measured_only_while_the_reader_waits_for_a_frame() {
         let pieces = stream::iter([5u64, 9, 11]).then(|pause| async move {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")

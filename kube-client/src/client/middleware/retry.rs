@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_beyond_the_range_of_the_clock_does_not_end_if_the_policy_allows_it() {
+    async fn a_wait_beyond_the_range_of_the_clock_never_ends_without_a_total_limit() {
         let policy = RetryPolicy::default().initial(Duration::MAX).total(Duration::MAX);
         let service = service_fn(|_: Request<Body>| async { response(503, None) });
         let request = Request::get("/x").body(Body::empty()).unwrap();

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_all_warnings_of_all_headers() {
+    fn all_warnings_of_all_headers_are_read() {
         assert_warnings(
             &[
                 br#"299 - "one""#,
@@ -147,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn skips_empty_texts_and_codes_other_than_299() {
+    fn warnings_with_an_empty_text_or_a_code_other_than_299_are_skipped() {
         assert_warnings(&[br#"199 - "other", 299 - "", 299 - "one""#], &["one"]);
     }
 
     #[test]
-    fn reads_only_the_warnings_before_the_first_malformed_one() {
+    fn only_the_warnings_of_a_header_before_the_first_malformed_one_are_read() {
         for malformed in [
             "",
             "299",

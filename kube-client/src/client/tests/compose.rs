@@ -29,7 +29,7 @@ fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[tokio::test]
-async fn presents_the_client_certificate_and_verifies_the_server_name() {
+async fn a_composed_client_presents_its_certificate_and_verifies_the_server_name() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let server = Server::https(&authority.issue(&["api.internal"], |_| {}), Some(&clients)).await;
     let leaf = clients.issue(&["me"], |_| {});

@@ -242,7 +242,7 @@ users:
 }
 
 #[tokio::test]
-async fn a_refresh_continues_after_the_api_request_that_started_it_was_cancelled() {
+async fn a_cancelled_api_request_does_not_stop_the_refresh_that_it_started() {
     let valid = id_token("valid", 3600);
     let provider = Provider::start(vec![valid.clone()]).await;
     let cluster = start_cluster(vec![valid.clone()]).await;

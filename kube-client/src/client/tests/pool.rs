@@ -75,7 +75,7 @@ async fn post_text(client: &Client) -> String {
 }
 
 #[tokio::test]
-async fn does_not_reuse_a_connection_that_the_server_closed() {
+async fn a_connection_that_the_server_closed_is_not_reused() {
     let mut server = start_fixed_response_server(2, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
     for connections in 1..4 {
@@ -90,7 +90,7 @@ async fn does_not_reuse_a_connection_that_the_server_closed() {
 }
 
 #[tokio::test]
-async fn closes_an_idle_connection_after_the_idle_timeout() {
+async fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let mut server = start_fixed_response_server(usize::MAX, OK_RESPONSE).await;
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config).unwrap();
@@ -102,7 +102,7 @@ async fn closes_an_idle_connection_after_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn closes_idle_connections_when_the_client_is_dropped() {
+async fn idle_connections_are_closed_when_the_client_is_dropped() {
     let mut server = start_fixed_response_server(usize::MAX, OK_RESPONSE).await;
     let client = Client::try_from(server.config).unwrap();
     assert_eq!(post_text(&client).await, "ok");
@@ -153,7 +153,7 @@ fn a_connection_is_reused_only_on_its_runtime() {
 }
 
 #[test]
-fn closes_connections_of_a_dropped_runtime() {
+fn connections_of_a_dropped_runtime_are_closed() {
     let server_runtime = multi_thread_runtime();
     let mut server = server_runtime.block_on(start_fixed_response_server(usize::MAX, OK_RESPONSE));
     server.config.pool_idle_timeout = None;
@@ -266,7 +266,7 @@ async fn start_barrier_server(
 }
 
 #[tokio::test]
-async fn closes_an_idle_connection_that_the_server_has_closed() {
+async fn the_client_closes_an_idle_connection_that_the_server_has_closed() {
     let (mut config, end, mut closed) = start_barrier_server(3).await;
     config.pool_idle_timeout = None;
     let client = Client::try_from(config).unwrap();
@@ -278,7 +278,7 @@ async fn closes_an_idle_connection_that_the_server_has_closed() {
 }
 
 #[tokio::test]
-async fn keeps_a_limited_number_of_idle_connections() {
+async fn the_number_of_idle_connections_is_limited() {
     let (config, _end, mut closed) = start_barrier_server(70).await;
     let client = Client::try_from(config).unwrap();
     futures::future::join_all((0..70).map(|_| post_text(&client))).await;
@@ -302,7 +302,7 @@ fn a_body_whose_runtime_has_ended_fails() {
 }
 
 #[tokio::test]
-async fn closes_an_idle_connection_beyond_the_maximum_age() {
+async fn an_idle_connection_beyond_the_maximum_age_is_closed() {
     let mut server = start_fixed_response_server(usize::MAX, OK_RESPONSE).await;
     server.config.pool_idle_timeout = None;
     server.config.max_connection_age = Some(Duration::from_millis(50));

@@ -66,7 +66,7 @@ async fn the_tls_handshake_through_an_http_proxy_is_with_the_server() {
 }
 
 #[tokio::test]
-async fn sends_the_proxy_password_and_hides_it_in_errors() {
+async fn the_proxy_password_is_sent_but_hidden_in_errors() {
     let authority = Authority::new("ca");
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     // `me:s3:cr3t` in Base64.

@@ -52,7 +52,7 @@ fn create_request(name: &str) -> Request<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn authenticates_with_certificate_and_token_from_a_kubeconfig() {
+async fn a_client_authenticates_with_a_certificate_or_a_token() {
     let (_sim, server) = start_sim().await;
     let mut config = client_config(&server).await;
     let nodes: List<Node> =
@@ -114,7 +114,7 @@ async fn a_request_after_a_response_timeout_succeeds() {
 }
 
 #[tokio::test]
-async fn rejects_a_restarted_server_with_another_ca() {
+async fn a_client_rejects_a_restarted_server_with_another_ca() {
     let (sim, server) = start_sim().await;
     let address = server.local_addr();
     let client = Client::try_from(client_config(&server).await).unwrap();
@@ -138,7 +138,7 @@ async fn an_in_process_server_needs_no_configuration() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_default_stack_over_an_in_process_server_retries_and_limits_waits() {
+async fn the_default_stack_over_an_in_process_server_retries_and_has_time_limits() {
     let sim = Sim::new();
     let new_client = || {
         let mut config = Config::new("http://localhost".parse().unwrap());

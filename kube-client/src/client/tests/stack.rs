@@ -96,7 +96,7 @@ async fn the_host_in_the_uri_of_a_request_never_receives_the_token() {
 }
 
 #[tokio::test]
-async fn decodes_responses_and_converts_failures_to_api_errors() {
+async fn responses_are_decoded_and_failures_become_api_errors() {
     let server = Server::http(|request| async move {
         let (code, body) = match request.uri().path() {
             "/cm" => (200, r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"}}"#),
@@ -414,7 +414,7 @@ async fn a_post_is_retried_if_its_response_has_the_header_retry_after() {
 }
 
 #[tokio::test]
-async fn runs_requests_concurrently_and_reuses_connections() {
+async fn requests_run_concurrently_and_reuse_connections() {
     let server = Server::http(|_| async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         version_response()
@@ -434,7 +434,7 @@ async fn runs_requests_concurrently_and_reuses_connections() {
 }
 
 #[test]
-fn rejects_userinfo_in_the_cluster_address_without_showing_it() {
+fn a_client_rejects_userinfo_in_the_cluster_address_without_showing_it() {
     for url in ["https://me:s3cr3t@10.0.0.1:6443", "http://s3cr3t@localhost:8001"] {
         let error = Client::try_from(Config::new(url.parse().unwrap())).unwrap_err();
         let text = format!("{error:?} {error} {}", std::error::Error::source(&error).unwrap());

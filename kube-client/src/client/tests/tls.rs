@@ -39,7 +39,7 @@ fn set_client_certificate(config: &mut Config, leaf: &Leaf) {
 }
 
 #[tokio::test]
-async fn accepts_a_trusted_server_by_address_and_by_server_name() {
+async fn a_client_accepts_a_trusted_server_by_address_and_by_server_name() {
     let (other, authority) = (Authority::new("other"), Authority::new("ca"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let mut config = server.config(&authority);
@@ -151,7 +151,7 @@ async fn a_client_is_not_built_with_the_key_of_another_certificate() {
 }
 
 #[tokio::test]
-async fn reads_sec1_pkcs8_and_pkcs1_keys() {
+async fn a_client_is_built_with_a_sec1_or_pkcs8_or_pkcs1_key() {
     // Generated with openssl: one P-256 key as SEC1 and PKCS#8, one RSA key as PKCS#1.
     for (certificate, key) in [
         (include_str!("keys/ec.crt"), include_str!("keys/ec.sec1.key")),
@@ -191,7 +191,7 @@ async fn a_silent_server_causes_a_timeout_of_the_tls_handshake() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn presents_each_new_certificate_of_a_credential_plugin() {
+async fn a_client_presents_each_new_certificate_of_a_credential_plugin() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let server = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), Some(&clients)).await;
     let folder = tempfile::tempdir().unwrap();

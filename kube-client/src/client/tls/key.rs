@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_a_damaged_key_as_damaged_or_unreadable() {
+    fn the_explanation_tells_that_a_key_is_damaged_or_unreadable() {
         assert_explanation(&pkcs8_key(&[RSA], &rsa_key(2048, &[1, 0, 1])), "damaged");
         assert_explanation(&pkcs8_key(&[EC, object_id("P-256")], &[]), "damaged");
         assert_explanation(&pkcs8_key(&[object_id("Ed25519")], &[]), "damaged");

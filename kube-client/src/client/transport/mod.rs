@@ -71,7 +71,8 @@ enum AcquiredConnection {
     },
     Http2 {
         lease: h2::StreamLease,
-        /// Whether the server may have sent GOAWAY before this request.
+        /// Whether the connection was open before this request. The server may then have sent GOAWAY before
+        /// this request.
         was_open: bool,
     },
 }

@@ -237,7 +237,7 @@ contexts: [{name: 2, context: {cluster: 1, namespace: 3}}]
 }
 
 #[test]
-fn expands_yaml_merge_keys() {
+fn yaml_merge_keys_are_expanded() {
     let text = "
 current-context: c
 x-first: &first {tls-server-name: api.internal, proxy-url: 'http://first:1'}
@@ -357,7 +357,7 @@ fn the_first_kubeconfig_takes_precedence_in_a_merge() {
 }
 
 #[test]
-fn merges_yaml_documents() {
+fn yaml_documents_are_merged() {
     let config = Kubeconfig::from_yaml("current-context: a\n---\ncontexts: [{name: a}]\n---\n").unwrap();
     assert_eq!((config.current_context.as_deref(), config.contexts.len()), (Some("a"), 1));
 }

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::core::ObjectMeta;
 
-/// Deserializes metadata, spec and status of an object without a `spec` field.
+/// Deserializes the metadata, the spec and the status of an object. The object has the fields of the spec at
+/// its top level, and no field `spec`.
 ///
 /// # Errors
 ///

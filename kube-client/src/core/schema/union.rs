@@ -9,7 +9,7 @@ use super::{
     rewrite::{Rewriter, any_value_schema},
 };
 
-/// The union of `a` and `b`, which must have been rewritten.
+/// The union of the schemas `a` and `b`. The [`Rewriter`] must have rewritten both before the call.
 pub(super) fn union(rewriter: &mut Rewriter, a: JsonObject, b: JsonObject) -> JsonObject {
     if a == b {
         return a;

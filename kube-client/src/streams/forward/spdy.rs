@@ -209,7 +209,8 @@ impl SynStreamEncoder {
     }
 
     /// The frame that opens a stream with these headers. The names of the headers must be in lower case. If
-    /// `is_last` is true, the frame also ends the direction to the server.
+    /// `is_last` is true, the frame also closes the client's side of the stream (half-close): the client
+    /// sends no data on the stream.
     pub(super) fn encode(
         &mut self,
         stream: u32,

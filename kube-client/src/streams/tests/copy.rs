@@ -9,7 +9,7 @@ const TAR_FAILED: &str = r#"{"metadata":{},"status":"Failure","message":"command
     "details":{"causes":[{"reason":"ExitCode","message":"1"}]}}"#;
 
 #[tokio::test]
-async fn a_copy_whose_source_cannot_be_read_ends_with_the_local_error() {
+async fn a_copy_of_an_unreadable_local_file_returns_the_error_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     for protocol in ["v4.channel.k8s.io", "v5.channel.k8s.io"] {

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_identity() {
+    fn the_identity_of_an_object_is_read() {
         let text = r#"{"metadata":{"managedFields":[{}],"name":"a\"b","uid":"u","resourceVersion":null,"labels":{"name":"x"}},
             "spec":{"metadata":{"name":"other"}}}"#;
         let (rest, identity) = cut_text(text, &["metadata.managedFields"]).unwrap();

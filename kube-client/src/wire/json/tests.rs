@@ -28,7 +28,7 @@ fn assert_same_result<T: DeserializeOwned + Debug + PartialEq>(text: &str) {
 }
 
 #[test]
-fn reads_values_as_serde_json_does() {
+fn the_decoder_reads_values_as_serde_json_does() {
     for text in [
         "null",
         "true",
@@ -70,7 +70,7 @@ fn reads_values_as_serde_json_does() {
 }
 
 #[test]
-fn reads_numbers_as_serde_json_does() {
+fn the_decoder_reads_numbers_as_serde_json_does() {
     for text in [
         "0",
         "-0",
@@ -161,7 +161,7 @@ struct ManyTypes {
 }
 
 #[test]
-fn reads_a_struct_of_many_types_as_serde_json_does() {
+fn the_decoder_reads_a_struct_of_many_types_as_serde_json_does() {
     let text = json!({
         "unit": null, "flag": true, "letter": "x", "tuple": [-1, 2.5], "unknown": {"a": ["]}\"", {}]},
         "choices": ["Unit", {"One": 1}, {"Two": [2, "b"]}, {"Named": {"a": null}}],
@@ -394,7 +394,7 @@ fn assert_decoded_without(paths: &[&str], text: &str, expected: &Value) {
 }
 
 #[test]
-fn skips_fields_at_any_position() {
+fn fields_are_skipped_at_any_position() {
     let text = r#"{"a":1, "b":{"c":[1,{"d":"}"}]},"\u0065":"x"}"#;
     assert_decoded_without(&["a"], text, &json!({"b": {"c": [1, {"d": "}"}]}, "e": "x"}));
     assert_decoded_without(&["e"], text, &json!({"a": 1, "b": {"c": [1, {"d": "}"}]}}));
@@ -405,7 +405,7 @@ fn skips_fields_at_any_position() {
 }
 
 #[test]
-fn skips_fields_within_lists_and_maps() {
+fn fields_are_skipped_within_lists_and_maps() {
     let text = r#"{"l":[{"m":1,"n":2},{"n":3},4],"k":{"p":{"m":5},"q":{"n":6}}}"#;
     let (l, k) = (json!([{"m": 1, "n": 2}, {"n": 3}, 4]), json!({"p": {"m": 5}, "q": {"n": 6}}));
     assert_decoded_without(&["l[*].m"], text, &json!({"l": [{"n": 2}, {"n": 3}, 4], "k": k}));
@@ -417,7 +417,7 @@ fn skips_fields_within_lists_and_maps() {
 }
 
 #[test]
-fn times_out_of_range_decode_to_the_nearest_timestamp() {
+fn out_of_range_times_decode_to_the_nearest_timestamp() {
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
     #[derive(Debug, PartialEq, Deserialize)]

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_every_supported_wire_type() {
+    fn every_supported_wire_type_is_read() {
         let bytes = [0x08, 0x96, 0x01, 0x12, 2, b'h', b'i', 0x19, 1, 0, 0, 0, 0, 0, 0, 0, 0x25, 1, 0, 0, 0];
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.next(), Ok(Some((1, Payload::Varint(150)))));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_malformed_fields() {
+    fn malformed_fields_are_rejected() {
         let error = |bytes: &[u8]| Reader::new(bytes).next().unwrap_err();
         assert_eq!(error(&[0x80]), TRUNCATED_FIELD);
         assert_eq!(error(&[0x08, 0xff, 0xff]), TRUNCATED_FIELD);

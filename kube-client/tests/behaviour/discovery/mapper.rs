@@ -80,7 +80,7 @@ fn reports_missing_resource(error: &Error) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn misses_cause_at_most_one_refresh_per_interval() {
+async fn cache_misses_cause_at_most_one_refresh_per_interval() {
     let server = MockServer::new(&json!([group_document("a", &["xs"])]));
     let mapper = server.mapper().min_refresh_interval(Duration::from_secs(5));
     assert_eq!(server.request_count(), 0);

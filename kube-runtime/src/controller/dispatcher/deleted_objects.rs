@@ -21,8 +21,8 @@ where
     pub(super) fn record_deletion(&mut self, key: Key) {
         self.queue.forget(&key);
         self.monitor.metrics.record_dropped_key(&key);
-        // While a gate is closed, for instance because another process is the leader, queued keys would accumulate
-        // without limit: drop the key.
+        // While a gate is closed, for instance because another process is the leader, the key is not queued.
+        // Otherwise, queued keys would accumulate without limit.
         if self.gates.are_open() && self.deletions.record(&key) {
             self.monitor.metrics.record_added_key(&key, Duration::ZERO);
             let cause = ReconcileReason::ObjectDeleted;

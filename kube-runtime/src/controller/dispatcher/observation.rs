@@ -40,7 +40,7 @@ where
         Self { inspection_requests, ..self }
     }
 
-    /// Answers the requests of the inspectors. Wakes the task at the next request.
+    /// Answers the requests of the inspectors. Registers the waker of `cx` for the next request.
     #[cfg(feature = "manager")]
     pub(super) fn answer_inspectors(&mut self, cx: &mut Context<'_>) {
         let Some(mut requests) = self.inspection_requests.take() else { return };

@@ -240,7 +240,7 @@ fn the_writer_packs_objects_immediately_on_a_single_thread() {
 }
 
 #[test]
-fn decodes_a_cached_object_once() {
+fn a_cached_object_is_decoded_once() {
     let (reader, mut writer) = store_with::<ConfigMap>(Storage::compact().cached(1));
     writer.apply_watcher_event(Event::Apply(config_map(1, "1")));
     let key = ObjectRef::new("map-1").within("ns");
@@ -259,7 +259,7 @@ struct AsymmetricSpec {
 }
 
 #[test]
-fn stores_an_object_typed_if_it_does_not_survive_the_round_trip() {
+fn an_object_is_stored_in_typed_form_if_it_does_not_survive_the_round_trip() {
     type Object = kube_client::core::Object<AsymmetricSpec, ()>;
     let resource = kube_client::core::ApiResource::erase::<ConfigMap>(&());
     let asymmetric = |value| AsymmetricSpec { metadata: kube_client::core::ObjectMeta::default(), value };

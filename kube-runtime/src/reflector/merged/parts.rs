@@ -244,7 +244,9 @@ impl<K> Parts<K> {
         if object.origin == ObjectOrigin::Deleted {
             return self.record_deletion(part, key);
         }
-        // The object exists: the store keeps the last state of the object.
+        // The object still exists on the server: the store keeps the last state that it has of the object.
+        // The end of a list removes the objects that `seen` does not contain. Therefore add the object to
+        // `seen`, unless its uid shows that it is a new object with the same name.
         let Part { known, listing: Some(listing), .. } = &mut self.all[part] else { return false };
         let uid_hash = object.uid.as_deref().map(hash_of_uid);
         if let Some(version) = known.get(key)

@@ -201,7 +201,7 @@ fn listing_an_undecodable_object_with_a_changed_uid_deletes_the_previous_object(
 }
 
 #[test]
-fn keeps_the_last_state_of_an_undecodable_object_until_its_deletion() {
+fn the_store_keeps_the_last_state_of_an_undecodable_object_until_its_deletion() {
     let (reader, mut writer) = store_with_a_and_b();
     assert!(writer.apply_undecodable(&undecodable_object("a", ObjectOrigin::Modified)).is_none());
     writer.apply_watcher_event(Event::Init);
@@ -228,7 +228,7 @@ async fn a_store_is_ready_after_the_first_complete_snapshot() {
 }
 
 #[test]
-fn emits_a_deletion_once_even_if_the_relist_restarts() {
+fn a_deletion_during_a_relist_is_emitted_once_even_if_the_relist_restarts() {
     for relist_restarts in [false, true] {
         let (reader, mut writer) = store_with_a_and_b();
         writer.apply_watcher_event(Event::Init);

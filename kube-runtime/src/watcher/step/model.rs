@@ -15,7 +15,8 @@ enum OpenResponse {
     Watch,
 }
 
-/// An independent implementation of the watcher's rules, as the driver and the consumer observe them.
+/// A second implementation of the watcher's rules, independent of `step`. It models the behaviour that the
+/// driver and the consumer of the watcher can see.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of a test model")]
 struct Model {
     open: OpenResponse,
@@ -27,11 +28,11 @@ struct Model {
     version: Option<u64>,
     /// The newest resource version on the server.
     server_version: u64,
-    /// Whether the watcher has requested a list from storage, although the configuration allows cached lists. The
-    /// watcher then knows that the server cannot list at `version`.
+    /// Whether the watcher has requested a list from storage, although the configuration allows cached lists.
+    /// The watcher sends such a request only if it knows that the server cannot list at `version`.
     unavailable: bool,
-    /// The number of failed connections of watches since the last input that shows health, or since the last complete
-    /// snapshot.
+    /// The number of watches whose connection has failed. A complete snapshot resets this number, and so does
+    /// an input that shows the health of a watch.
     connection_failures: usize,
     /// The number of requests since the last wait, or since the last input that shows health.
     requests: usize,
@@ -49,7 +50,8 @@ struct TestInput {
     /// Whether the input shows that the server works: the watch is healthy, or a page of a list is complete and another
     /// page follows.
     health: bool,
-    /// Whether the input is a failed connection of a watch.
+    /// Whether the input is a failure of an established connection. `false` if the server refused the
+    /// connection.
     connection_failure: bool,
     /// Whether the input is a failure that never leads to a relist: the watch resumes, even after many such
     /// failures.

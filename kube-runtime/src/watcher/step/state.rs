@@ -60,9 +60,12 @@ impl PreviousData {
     }
 }
 
-/// Whether a snapshot follows a failed watch or a broken streaming list. In a `Repeated` attempt, the watcher replaces a
-/// broken streaming list by a paged list. If the version of the watch after a `Repeated` attempt expires (410) before the
-/// watch has worked ([`Ending::Worked`](super::Ending::Worked)), the watcher emits an error and waits before it relists.
+/// Whether a snapshot follows a failed watch or a broken streaming list.
+///
+/// In a `Repeated` attempt, the watcher replaces a broken streaming list by a paged list. After a `Repeated`
+/// attempt, the watch may fail with 410, because its resource version has expired. If the watch had not
+/// worked until then ([`Ending::Worked`](super::Ending::Worked)), the watcher emits an error and waits before
+/// it relists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::watcher) enum Attempt {
     /// The snapshot is the first one, or it follows a streaming list that was rejected or stalled, or it

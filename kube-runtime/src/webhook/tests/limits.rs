@@ -20,7 +20,7 @@ fn add_allowing_webhook(server: Server) -> Server {
 }
 
 #[tokio::test]
-async fn refuses_invalid_and_too_large_requests() {
+async fn invalid_and_too_large_requests_are_refused() {
     let limits = Limits::default().admission_bytes(2048);
     let server = RunningServer::start(|server| add_allowing_webhook(server).with_limits(limits));
     assert_eq!(server.post("/other", "{}").await.0, 404);

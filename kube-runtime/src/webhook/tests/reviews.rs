@@ -27,7 +27,7 @@ async fn validate(request: AdmissionRequest<ConfigMap>) -> Result<Vec<String>, R
 }
 
 #[tokio::test]
-async fn a_validating_webhook_allows_warns_and_rejects() {
+async fn a_validating_webhook_allows_or_rejects_objects_and_returns_warnings() {
     let server = RunningServer::start(|server| server.validate("/validate", validate));
     let answer = async |value: &str| server.post_review("/validate", &review_of(&config_map(value))).await;
     let good = answer("good").await;

@@ -26,7 +26,8 @@ pub(super) fn write_certificate(folder: &Path) -> String {
     pair.cert.pem()
 }
 
-/// A running server. `send`, `post` and `review` act as a client that trusts only the first certificate of the server.
+/// A running server. `send`, `post` and `post_review` act as a client that trusts only the first
+/// certificate of the server.
 pub(super) struct RunningServer {
     pub(super) address: SocketAddr,
     pub(super) folder: TempDir,

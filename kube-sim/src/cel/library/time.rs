@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_durations() {
+    fn only_valid_durations_are_parsed() {
         let cases = [
             ("1h30m", Some(5_400_000_000_000)),
             ("-1.5h", Some(-5_400_000_000_000)),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_timestamps() {
+    fn only_valid_timestamps_are_parsed() {
         let text = |text: &str| parse_timestamp(text).map(timestamp_text);
         assert_eq!(text("2024-01-02T03:04:05+01:00").as_deref(), Some("2024-01-02T02:04:05Z"));
         assert_eq!(text("2024-01-02T03:04:05.120Z").as_deref(), Some("2024-01-02T03:04:05.12Z"));

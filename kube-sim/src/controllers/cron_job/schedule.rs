@@ -12,7 +12,7 @@ use crate::encoding;
 /// The largest values of the five fields: minute, hour, day of month, month, and day of week.
 const FIELD_MAXIMA: [&str; 5] = ["59", "23", "31", "12", "6"];
 
-/// A schedule in a time zone.
+/// The schedule of a cron job: a cron expression in a time zone, or a fixed interval.
 pub(super) enum Schedule {
     Cron(Box<Crontab>),
     /// `@every DURATION`.

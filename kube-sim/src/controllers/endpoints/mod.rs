@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::objects::{PODS, is_terminating, name, namespace, uid};
-use super::owned_objects::{keys_of_selecting_objects, selected_pods};
+use super::owned_objects::{keys_of_objects_that_select, selected_pods};
 use super::pods::{is_finished, is_ready, node_name};
 use super::{Keys, own_key};
 use crate::store::State;
@@ -27,7 +27,7 @@ const ENDPOINTS: &str = "/endpoints";
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     match &**storage {
         SERVICES => own_key(storage, event),
-        PODS => keys_of_selecting_objects(state, SERVICES, event, selector),
+        PODS => keys_of_objects_that_select(state, SERVICES, event, selector),
         SLICES | ENDPOINTS => {
             let label = event.object.value()["metadata"]["labels"][slices::SERVICE_LABEL].clone();
             let service = label.as_str().unwrap_or(event.object.name()).to_owned();

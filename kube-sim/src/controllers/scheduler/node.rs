@@ -83,8 +83,9 @@ impl Node {
     }
 }
 
-/// The resources that a pod requests. The quantity of each resource is the sum of the requests of the containers and
-/// sidecars, or the largest request of an init container if that request is larger; plus the overhead of the pod.
+/// The resources that a pod requests. The quantity of each resource is the larger of two quantities, plus the
+/// overhead of the pod. The first quantity is the sum of the requests of the containers and sidecars. The
+/// second quantity is the largest request of an init container that is not a sidecar.
 pub(super) fn requested_resources(spec: &Value) -> Resources {
     let mut sum = Resources::new();
     let mut largest = Resources::new();

@@ -219,8 +219,8 @@ impl<'a> Attributes<'a> {
     }
 
     /// Decodes an object that a plugin has changed, and sets its defaults. The decoding is the same as for the body of a
-    /// request. `resource` is the version of the object. Does nothing if the object has another kind than the resource,
-    /// such as `Scale`.
+    /// request. `resource` is the resource in the API version of the object. Does nothing if the object has
+    /// another kind than the resource, such as `Scale`.
     ///
     /// # Errors
     /// The error text for an object that does not decode into its kind.

@@ -92,8 +92,8 @@ impl WriteContext<'_> {
         let mut problems = duplicates;
         if let Some(custom) = resource.custom_properties() {
             check_has_kind_and_version(resource, object)?;
-            // As in the API server, a body in another version is refused only after the schema of that version has
-            // pruned it.
+            // As in the API server, the schema of the body's own version prunes the body first. `check_kind` below
+            // then refuses the body if its version is not the version of the request.
             let schema = body_schema(resource, custom, object);
             if let Some(schema) = &schema {
                 schema::coerce_metadata(schema, object, protobuf::omits_zero)

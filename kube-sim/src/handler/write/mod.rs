@@ -48,8 +48,8 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) request: &'a Request,
     /// Whether the write is a server-side apply.
     pub(crate) applying: bool,
-    /// Whether the object of the current attempt has its final `managedFields`: a server-side apply and mutating
-    /// admission set them.
+    /// Whether the `managedFields` of the object are final in the current attempt. They are final after a
+    /// server-side apply, and after mutating admission has changed the object.
     pub(crate) fields_tracked: bool,
     /// Whether the new object is the result of a patch. A decoding error is then 422 instead of 400.
     pub(crate) patching: bool,
@@ -122,7 +122,7 @@ impl<'a> WriteContext<'a> {
         Ok(())
     }
 
-    /// Creates a decoded object.
+    /// Creates `object`, which was decoded from the body of the request.
     pub(crate) async fn create(&mut self, object: Value) -> Result<WrittenObject, SimError> {
         let resource = self.resource();
         let new = self.prepare_create(object).await?;

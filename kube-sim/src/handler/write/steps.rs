@@ -1,4 +1,6 @@
-//! The steps that creates and updates share: defaulting, validation, and the fields of a status update.
+//! The common steps of create and update requests, such as defaulting and validation. This module also resets
+//! the fields that a status update must not change, and builds the response object of a dry run or of a
+//! completed deletion.
 
 use std::sync::Arc;
 

@@ -23,7 +23,7 @@ use crate::strategy::{CopySubresource, SubresourceUpdate};
 /// An object that is prepared for update.
 #[derive(Debug)]
 pub(super) struct Replacement {
-    /// The stored object when the phases began.
+    /// The object that was stored when the phases of the write began.
     old: Arc<StoredObject>,
     /// `old` in the API version of the request.
     before: Value,

@@ -16,7 +16,8 @@ use crate::store::template::Template;
 /// Identifies the stream of random numbers from which [`create`] takes the uids and all other UUIDs; see
 /// [`Random::for_stream`].
 const SYSTEM_UUID_STREAM: u64 = 0x0073_7973_7465_6d73;
-/// Identifies the stream of random numbers from which [`create_policy`] takes the uids; see [`Random::for_stream`].
+/// Identifies the stream of random numbers from which [`create_bootstrap_policy`] takes the uids; see
+/// [`Random::for_stream`].
 const POLICY_UUID_STREAM: u64 = 0x0070_6f6c_6963_7900;
 
 /// Creates the recorded system objects in the recorded order, with the addresses of `network`.
@@ -30,8 +31,8 @@ pub(super) fn create(state: &mut State, seed: u64, network: Network) {
         configured = objects.map(|object| template(state, object)).collect();
         &configured
     };
-    // The UUIDs come from a random stream of their own, so that a further object does not change the names that the server
-    // generates.
+    // The UUIDs come from a separate random stream. Therefore, an additional recorded object does not change the
+    // names that the server generates.
     state.create_from_templates(templates, &mut Random::for_stream(seed, SYSTEM_UUID_STREAM));
     controllers::run(state);
 }
@@ -85,7 +86,7 @@ fn template(state: &State, object: Value) -> Template {
 }
 
 /// Creates the bootstrap roles and bindings.
-pub(super) fn create_policy(state: &mut State, seed: u64) {
+pub(super) fn create_bootstrap_policy(state: &mut State, seed: u64) {
     static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
     let templates = TEMPLATES.get_or_init(|| {
         let sim = Sim::new();

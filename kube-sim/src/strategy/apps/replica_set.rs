@@ -17,7 +17,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         pod::warn_of_name(old, new, out);
         pod::warn_of_template("spec.template", old, new, out);
     },
-    selectable_fields: &[SelectableField::with_absent_value("status.replicas", "0")],
+    selectable_fields: &[SelectableField::with_value_if_absent("status.replicas", "0")],
     printer: workload::REPLICA_SET_PRINTER,
     zero_value: Some(|| {
         let template = json!({"metadata": {}, "spec": {"containers": null}});

@@ -34,7 +34,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     },
     selectable_fields: &[SelectableField {
         label: "status.successful",
-        ..SelectableField::with_absent_value("status.succeeded", "0")
+        ..SelectableField::with_value_if_absent("status.succeeded", "0")
     }],
     printer: Printer::new(cells),
     ..BATCH_DEFAULT

@@ -6,7 +6,8 @@ mod job;
 use super::Strategy;
 use super::deletion::DeletionStrategy;
 
-/// The part of the strategy that jobs and cron jobs share, except for `deletion`, which cron jobs replace.
+/// The common defaults of the strategies of jobs and cron jobs. The strategy of cron jobs sets another
+/// `deletion`.
 const BATCH_DEFAULT: Strategy = Strategy {
     group: "batch",
     has_generation: true,

@@ -20,7 +20,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
     initial_status: InitialStatus::Kept,
     validate: |object, out| check_taints(&object["spec"], out),
     status_reset_fields: &["spec"],
-    selectable_fields: &[SelectableField::with_absent_value("spec.unschedulable", "false")],
+    selectable_fields: &[SelectableField::with_value_if_absent("spec.unschedulable", "false")],
     field_aliases: &[("name", "metadata.name")],
     printer: Printer::new(cells),
     zero_value: Some(zero_value_of_spec_and_status),

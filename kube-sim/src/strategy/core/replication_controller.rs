@@ -27,7 +27,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         }
     },
     status_reset_fields: &["spec"],
-    selectable_fields: &[SelectableField::with_absent_value("status.replicas", "0")],
+    selectable_fields: &[SelectableField::with_value_if_absent("status.replicas", "0")],
     printer: REPLICA_SET_PRINTER,
     deletion: DeletionStrategy::ORPHANS_BY_DEFAULT,
     ..Strategy::DEFAULT

@@ -25,7 +25,7 @@ fn only_the_allocatable_count_of_an_existing_driver_may_change() {
 }
 
 #[test]
-fn the_name_the_id_and_the_count_of_a_driver_are_checked() {
+fn invalid_names_node_ids_and_allocatable_counts_of_csi_drivers_are_rejected() {
     check_create(
         GROUP,
         "csinodes",

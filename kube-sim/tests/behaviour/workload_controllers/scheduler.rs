@@ -240,7 +240,7 @@ async fn a_pod_waits_for_a_pod_that_its_affinity_requires() {
         let path = format!("/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=0");
         sim.request(&http::Method::DELETE, &path, "", &Value::Null).unwrap();
     }
-    // The pod `cache` is created with a node.
+    // The pod `cache` is created with `spec.nodeName`.
     assert_eq!(schedule(&sim, "waiting", &near), None);
     cache("cache", "cache", json!({"nodeName": "node-2"}));
     assert_eq!(bound_node("waiting"), "node-2");

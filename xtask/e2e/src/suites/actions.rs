@@ -30,7 +30,7 @@ suite!("actions":
     an_apply_creates_an_object_and_removes_omitted_fields,
     an_apply_of_the_status_changes_only_the_status,
     conflicting_writes_are_retried,
-    a_reference_and_a_scope_read_the_same_object,
+    reads_by_reference_and_in_a_scope_return_the_same_object,
     a_dynamic_api_is_constrained_to_a_namespace,
     events_of_a_custom_watch_request_are_decoded,
     a_restart_changes_the_pod_template,
@@ -135,7 +135,7 @@ async fn conflicting_writes_are_retried(env: Env) -> Outcome {
     Ok(())
 }
 
-async fn a_reference_and_a_scope_read_the_same_object(env: Env) -> Outcome {
+async fn reads_by_reference_and_in_a_scope_return_the_same_object(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     let created = maps.create(&PostParams::default(), &config_map("a", "1")).await?;
     let client = env.client();

@@ -35,7 +35,7 @@ suite!("derived":
 const CONCURRENCY: usize = 8;
 
 /// Moves a CRD to the API group of the case, and adds the label [`MANAGED_BY_LABEL`].
-fn in_case_group(env: &Env, mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+fn with_group_of_case(env: &Env, mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.spec.group = format!("{}.example.com", env.namespace());
     crd.metadata.name = Some(format!("{}.{}", crd.spec.names.plural, crd.spec.group));
     crd.metadata
@@ -112,7 +112,7 @@ async fn check_kind(env: &Env, derived: kinds::DerivedKind) -> Outcome<Row> {
         let object = json!({"metadata": {"name": "a"}, "spec": spec});
         validator.validate_schema(&object, None).map_err(|errors| errors.to_string())
     };
-    let resource = install_crd(env, &in_case_group(env, derived.crd)).await?;
+    let resource = install_crd(env, &with_group_of_case(env, derived.crd)).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let params = PostParams { field_validation: Some(ValidationDirective::Strict), ..PostParams::default() };
     for (index, spec) in derived.good.iter().enumerate() {
@@ -183,7 +183,7 @@ struct FlatMapFields {
 }
 
 async fn flattened_fields_beside_metadata_are_preserved(env: Env) -> Outcome {
-    let resource = install_crd(&env, &in_case_group(&env, FlatMap::crd())).await?;
+    let resource = install_crd(&env, &with_group_of_case(&env, FlatMap::crd())).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     let value = json!({ "a": [1, null, { "b": "c" }] });
     check_apply(&objects, &object(&resource, "a", "anything", &value), "anything").await?;
@@ -193,7 +193,7 @@ async fn flattened_fields_beside_metadata_are_preserved(env: Env) -> Outcome {
 }
 
 async fn field_managers_own_individual_containers_of_an_embedded_pod_template(env: Env) -> Outcome {
-    let resource = install_crd(&env, &in_case_group(&env, kinds::TemplateKind::crd())).await?;
+    let resource = install_crd(&env, &with_group_of_case(&env, kinds::TemplateKind::crd())).await?;
     let objects: Api<DynamicObject> = Api::namespaced_with(env.client(), env.namespace(), &resource);
     for name in ["app", "sidecar"] {
         let spec = json!({"value": {"spec": {"containers": [{"name": name, "image": name}]}}});

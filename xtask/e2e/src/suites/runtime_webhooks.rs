@@ -294,7 +294,9 @@ async fn admission_webhooks_refuse_and_mutate_objects(env: Env) -> Outcome {
     check_refusal(&refused!(create("invalid").await), 422, "denied the request: v is invalid")?;
     check_refusal(&refused!(create("panic").await), 500, "the handler of the webhook panicked")?;
     check!(maps.get_opt("a").await?.is_none());
-    // The user of the request depends on the server. The case therefore expects any owner here, and the same owner later.
+    // The webhook sets a missing `owner` to the user of the request. This user depends on the server, so the
+    // case accepts any owner here. A later patch removes `owner`. The webhook must then set the same
+    // owner again.
     let created = create("old").await?;
     let owner = created.data.as_ref().and_then(|data| data.get("owner").cloned());
     check!(owner.is_some(), "{created:?}");

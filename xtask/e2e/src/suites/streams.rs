@@ -23,7 +23,7 @@ suite!("streams":
     store_holds_objects_of_all_namespaces,
     touched_objects_include_deleted_objects,
     predicate_filter_drops_changes_that_keep_the_labels,
-    store_holds_the_objects_that_modify_has_changed,
+    modify_changes_objects_before_they_are_stored,
     watch_object_emits_creation_change_and_deletion,
 );
 
@@ -162,7 +162,7 @@ async fn predicate_filter_drops_changes_that_keep_the_labels(env: Env) -> Outcom
     Ok(())
 }
 
-async fn store_holds_the_objects_that_modify_has_changed(env: Env) -> Outcome {
+async fn modify_changes_objects_before_they_are_stored(env: Env) -> Outcome {
     let maps: Api<ConfigMap> = env.api();
     maps.create(&PostParams::default(), &topic_map("a")).await?;
     let (reader, writer) = store();

@@ -40,7 +40,7 @@ async fn lists_objects_of_the_discovered_kinds() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn finds_one_kind() -> anyhow::Result<()> {
+async fn a_kind_and_its_group_are_found() -> anyhow::Result<()> {
     let client = client();
     let gvk = GroupVersionKind::gvk("apps", "v1", "Deployment");
     let (resource, _) = pinned_kind(&client, &gvk).await?;

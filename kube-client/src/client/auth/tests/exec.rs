@@ -130,7 +130,7 @@ async fn a_plugin_does_not_run_for_each_request_while_the_server_rejects_its_cre
 }
 
 #[tokio::test]
-async fn passes_cluster_information_and_environment_to_the_plugin() {
+async fn a_plugin_receives_the_cluster_information_and_the_configured_environment() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("env");
     let script = format!(
@@ -162,7 +162,7 @@ async fn passes_cluster_information_and_environment_to_the_plugin() {
 }
 
 #[tokio::test]
-async fn passes_an_unchanged_client_certificate_to_the_callback_once() {
+async fn an_unchanged_client_certificate_is_passed_to_the_callback_once() {
     let folder = tempfile::tempdir().unwrap();
     let pair = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
     let past = (jiff::Timestamp::now() - Duration::from_secs(1)).to_string();
@@ -311,7 +311,8 @@ async fn concurrent_requests_share_the_failure_of_a_plugin_and_the_next_request_
     assert_eq!(run_count(folder.path()), 2);
 }
 
-/// A plugin whose run number N prints the token `tN`. Run number `slow` ends only after the file `go` exists.
+/// A plugin that prints the token `t1` in its first run, `t2` in its second run, and so on. The run with the
+/// number `slow` ends only after the file `go` exists.
 fn counting_plugin(folder: &Path, slow: u32) -> ExecConfig {
     let script = format!(
         "cd \"$(dirname \"$0\")\"; n=$(wc -l < runs | tr -d ' '); \

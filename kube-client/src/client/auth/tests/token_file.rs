@@ -31,7 +31,8 @@ fn a_file_that_does_not_respond_blocks_at_most_one_thread() {
         drop(spawn_blocking(move || sender.send(())));
     });
     let has_free_thread = receiver.recv_timeout(WAIT_LIMIT).is_ok();
-    // Opening the pipe for writing ends each blocked thread, so that the next read waits for no thread.
+    // A blocked thread holds the lock of `TokenFile`. Opening the pipe for writing unblocks the thread. The
+    // thread then releases the lock, so the next read can start.
     drop(fs::OpenOptions::new().write(true).open(&path).unwrap());
     fs::remove_file(&path).unwrap();
     fs::write(&path, "two").unwrap();

@@ -59,7 +59,7 @@ async fn concurrent_calls_share_one_connection_and_send_no_connection_headers() 
 }
 
 #[tokio::test]
-async fn opens_a_further_connection_before_the_stream_limit_is_reached() {
+async fn a_further_connection_is_opened_before_the_stream_limit_is_reached() {
     let server = serve(10, echo_or_hold).await;
     let client = Client::try_from(server.config.clone()).unwrap();
     // The client uses nine of the ten streams of each connection.
@@ -142,7 +142,7 @@ async fn a_dropped_watch_resets_its_stream_and_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn closes_connections_when_they_are_idle_and_when_the_client_is_dropped() {
+async fn connections_are_closed_when_they_are_idle_and_when_the_client_is_dropped() {
     let mut server = serve(100, echo_or_hold).await;
     server.config.pool_idle_timeout = Some(Duration::from_millis(50));
     let client = Client::try_from(server.config.clone()).unwrap();
@@ -201,7 +201,7 @@ async fn http1_is_used_if_configured_if_alpn_is_missing_and_for_upgrades() {
 }
 
 #[tokio::test]
-async fn sends_buffered_and_streamed_bodies_larger_than_the_flow_control_window() {
+async fn buffered_and_streamed_bodies_may_exceed_the_flow_control_window() {
     let server = serve(100, |mut received| {
         Box::pin(async move {
             let (mut count, mut body) = (0, received.request.into_body());

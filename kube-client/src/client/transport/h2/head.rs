@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn removes_the_connection_specific_headers() {
+    fn connection_specific_headers_are_removed() {
         let target = Uri::from_static("https://10.0.0.1:6443/api?x=1");
         let request = Request::get("/api?x=1")
             .header("connection", "keep-alive")

@@ -373,9 +373,10 @@ impl Pool {
         }
     }
 
-    /// The expected limit of the server on the concurrent streams of a new connection: the limit on an earlier
-    /// connection, or else kube-apiserver's default. If the expected limit were higher than the server's limit, the
-    /// server would refuse some of the first requests of a burst.
+    /// The number of concurrent streams that the server probably allows on a new connection. This is the
+    /// server's limit on an earlier connection, or else kube-apiserver's default. A new connection uses this
+    /// number until the server has sent its own limit. If this number exceeds that limit, the server refuses
+    /// some of the first requests of a burst.
     pub(super) fn expected_max_streams(&self) -> usize {
         self.state().max_streams.unwrap_or(DEFAULT_MAX_STREAMS)
     }

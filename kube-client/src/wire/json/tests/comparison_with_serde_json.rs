@@ -253,7 +253,7 @@ fn corrupt_text(random: &mut Rng, text: &str) -> String {
 }
 
 #[test]
-fn decodes_the_corpus_as_serde_json_does() {
+fn the_decoder_reads_the_corpus_as_serde_json_does() {
     for text in CORPUS.iter().flat_map(|file| file.lines()) {
         compare_results_of_all_types(text);
         // Also compare the results for the text within other values, and in an ignored field.
@@ -266,7 +266,7 @@ fn decodes_the_corpus_as_serde_json_does() {
 }
 
 #[test]
-fn decodes_random_texts_as_serde_json_does() {
+fn the_decoder_reads_random_texts_as_serde_json_does() {
     #[expect(
         clippy::disallowed_methods,
         reason = "sets the number of test runs, not the configuration of a client"

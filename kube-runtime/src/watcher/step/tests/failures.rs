@@ -36,7 +36,7 @@ fn the_watcher_relists_if_a_watch_from_the_same_version_may_fail_again() {
 }
 
 #[test]
-fn relists_after_the_fourth_consecutive_connection_failure() {
+fn the_watcher_relists_after_the_fourth_consecutive_connection_failure() {
     let failures = [
         || connection_error(Phase::Open, TransportKind::Broken),
         || connection_error(Phase::Opening, TransportKind::Resolve),
@@ -73,7 +73,7 @@ fn a_healthy_watch_resets_the_count_of_failed_connections() {
 }
 
 #[test]
-fn resumes_without_a_wait_only_if_the_broken_watch_was_healthy() {
+fn a_broken_watch_resumes_without_a_wait_only_if_it_was_healthy() {
     let cut = |phase| connection_error(phase, TransportKind::Broken);
     let healthy = Input::Failed(Phase::Healthy, invalid_json_error());
     check_outputs_of_watch(vec![
@@ -116,7 +116,7 @@ fn a_healthy_watch_resets_the_backoff_and_a_list_does_not() {
 }
 
 #[test]
-fn falls_back_to_paged_lists_after_two_broken_streaming_lists() {
+fn the_watcher_falls_back_to_paged_lists_after_two_broken_streaming_lists() {
     for broken in [|| status_error(Phase::Open, 0, ""), || error_event(500, reason::INTERNAL_ERROR)] {
         check_outputs(
             STREAMING_LISTS,
@@ -165,7 +165,7 @@ fn the_watcher_reports_each_older_bookmark_and_backs_off() {
 }
 
 #[test]
-fn treats_an_empty_version_as_missing() {
+fn the_watcher_treats_an_empty_version_as_missing() {
     check_outputs_of_watch(vec![
         (bookmark("", false), "read"),
         (change_event(""), "+ read"),

@@ -147,7 +147,7 @@ fn the_watcher_requests_each_page_of_a_list_and_then_a_watch() {
 }
 
 #[test]
-fn uses_a_streaming_list_if_the_server_supports_it() {
+fn the_watcher_uses_a_streaming_list_if_the_server_supports_it() {
     check_outputs(
         STREAMING_LISTS,
         vec![
@@ -185,7 +185,7 @@ fn a_bookmark_ends_the_initial_events_only_if_its_annotation_is_true() {
 }
 
 #[test]
-fn falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
+fn the_watcher_falls_back_to_paged_lists_after_a_rejected_or_stalled_streaming_list() {
     let fallbacks = [
         status_error(Phase::Opening, 422, reason::INVALID),
         status_error(Phase::Opening, 400, reason::BAD_REQUEST),
@@ -219,7 +219,7 @@ fn after_an_incomplete_streaming_list_only_the_next_list_is_paged() {
 }
 
 #[test]
-fn requests_a_streaming_list_again_thirty_minutes_after_its_rejection() {
+fn a_streaming_list_is_requested_again_thirty_minutes_after_its_rejection() {
     for (ago, expected) in [(0, "[ list first"), (29 * 60, "[ list first"), (30 * 60, "[ stream")] {
         let capabilities = Capabilities { refused: Some(Duration::from_secs(ago)), ..STREAMING_LISTS };
         check_outputs(capabilities, vec![(Input::Ready, expected)]);
@@ -227,7 +227,7 @@ fn requests_a_streaming_list_again_thirty_minutes_after_its_rejection() {
 }
 
 #[test]
-fn retries_the_streaming_list_after_a_temporary_failure() {
+fn the_watcher_retries_the_streaming_list_after_a_temporary_failure() {
     let failures = [
         status_error(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
         status_error(Phase::Opening, 403, reason::FORBIDDEN),
@@ -255,7 +255,7 @@ fn a_410_status_or_a_410_error_event_causes_a_relist() {
 }
 
 #[test]
-fn reports_a_version_that_expires_again_after_a_relist() {
+fn the_watcher_reports_a_version_that_expires_again_after_a_relist() {
     check_outputs_of_watch(vec![
         (status_error(Phase::Opening, 410, reason::EXPIRED), "next"),
         (Input::Ready, "[ list first"),
@@ -271,7 +271,7 @@ fn reports_a_version_that_expires_again_after_a_relist() {
 }
 
 #[test]
-fn relists_if_the_storage_was_restored_or_the_version_is_ahead_of_the_server() {
+fn the_watcher_relists_if_its_version_is_ahead_of_the_server() {
     let too_large =
         Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT).with_code(504);
     let input = Input::Failed(Phase::Opening, ClientError::Api(too_large.boxed()));

@@ -25,7 +25,7 @@ fn a_relist_from_the_watch_cache_is_not_older_than_the_last_received_version() {
 }
 
 #[test]
-fn requests_a_list_from_storage_if_the_watch_cache_lacks_the_version() {
+fn the_watcher_requests_a_list_from_storage_if_the_watch_cache_lacks_the_version() {
     let too_large = || {
         let status = Status::failure("Too large resource version: 9, current: 3", reason::TIMEOUT);
         Input::Failed(Phase::Opening, ClientError::Api(status.with_code(504).boxed()))

@@ -176,7 +176,8 @@ pub(super) fn required_seccomp(pod: Pod<'_>) -> Option<Violation> {
     violation("seccompProfile", detail)
 }
 
-/// `with_engine` allows the type `container_engine_t`, as the standard does since version 1.31.
+/// Checks the SELinux options of a pod and its containers. If `with_engine` is set, the type
+/// `container_engine_t` is allowed. The Pod Security Standards allow this type since Kubernetes 1.31.
 pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
     let (mut types, mut sets_user, mut sets_role) = (BTreeSet::new(), false, false);
     let mut is_bad = |holder: &Value| {

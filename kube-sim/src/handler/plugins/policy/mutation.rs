@@ -59,9 +59,9 @@ pub(in crate::handler::plugins) struct MutatingPolicies {
 }
 
 impl MutatingPolicies {
-    /// Applies the mutations of the policies that match the request. `again` is whether this is the second round, which
-    /// repeats only the policies with the reinvocation policy `IfNeeded`. Returns true if a mutation has been applied,
-    /// even if the object is still the same.
+    /// Applies the mutations of the policies that match the request. `again` is false in the first round, and
+    /// true in the second round. The second round repeats only the policies with the reinvocation policy
+    /// `IfNeeded`. Returns true if a mutation has been applied, even if the object is still the same.
     ///
     /// # Errors
     /// The response to a request that a policy with the failure policy `Fail` cannot mutate.

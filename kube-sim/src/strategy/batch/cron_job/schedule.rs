@@ -203,7 +203,7 @@ mod tests {
     const RECORDED_ERRORS: &str = include_str!("schedules.txt");
 
     #[test]
-    fn schedules_have_the_errors_of_the_api_server() {
+    fn the_errors_of_each_schedule_are_those_of_the_api_server() {
         let mut count = 0;
         for line in RECORDED_ERRORS.lines() {
             let (schedule, expected) = line.split_once(" => ").expect("a line has an arrow");

@@ -74,7 +74,7 @@ pub(super) const STRATEGY: Strategy = Strategy {
         SelectableField::new("spec.restartPolicy"),
         SelectableField::new("spec.schedulerName"),
         SelectableField::new("spec.serviceAccountName"),
-        SelectableField::with_absent_value("spec.hostNetwork", "false"),
+        SelectableField::with_value_if_absent("spec.hostNetwork", "false"),
         SelectableField::new("status.phase"),
         SelectableField::new("status.podIP"),
         SelectableField::new("status.podIPs"),
