@@ -39,7 +39,7 @@ macro_rules! define_twice {
 }
 
 /// The schemas of `T` for both contracts, with the schemas of all types that `T` contains.
-fn schemas_of<T: JsonSchema>() -> Value {
+fn schemas_of<T: JsonSchema + ?Sized>() -> Value {
     let contracts = [SchemaSettings::for_deserialize, SchemaSettings::for_serialize];
     let schemas = contracts.map(|contract| {
         let generator = SchemaGenerator::new(contract(SchemaSettings::draft2020_12()));
@@ -50,7 +50,8 @@ fn schemas_of<T: JsonSchema>() -> Value {
 
 define_twice! {
     Site, Empty, Port, Names, Camel, Kebab, Screaming, Snake, Lower, Mode, CamelMode, LowerMode, UpperMode,
-    PascalMode, SnakeMode, DocumentedMode, Titled, Rules, Denies, Never, Unit, Pair, Tagged, Unserializable;
+    PascalMode, SnakeMode, DocumentedMode, Titled, Rules, Denies, Never, Unit, Pair, Tagged, Unserializable, Unsized, Recursive, Generated,
+    GeneratedMode;
 
     /// A website.
     ///
@@ -274,6 +275,46 @@ define_twice! {
     pub(super) struct OnlyDeserialize {
         pub(super) value: u8,
     }
+
+    #[derive(Schema)]
+    pub(super) struct Unsized {
+        pub(super) size: u8,
+        pub(super) text: str,
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    #[doc = concat!("A ", "text.")]
+    pub(super) struct Recursive {
+        #[doc(hidden)]
+        pub(super) children: Vec<Self>,
+        pub(super) array: [Option<u8>; 3],
+        #[serde(default)]
+        #[serde(rename = "größe", skip_serializing_if = "Option::is_none")]
+        pub(super) größe: Option<f32>,
+    }
+
+    macro_rules! define {
+        ($(#[$attribute:meta])* $name:ident, $type:ty, $rename:literal, $mode:ident { $($variant:ident),* }) => {
+            #[derive(Schema, Serialize, Deserialize)]
+            $(#[$attribute])*
+            pub(super) struct $name {
+                #[serde(rename = $rename, default = "default_size")]
+                pub(super) first_field: $type,
+                pub(super) second_field: Option<$type>,
+            }
+
+            #[derive(Schema, Serialize, Deserialize)]
+            pub(super) enum $mode {
+                $($variant),*
+            }
+        };
+    }
+
+    define!(
+        /// A generated type.
+        #[serde(rename_all = "camelCase")]
+        Generated, i64, "third_field", GeneratedMode { On, Off }
+    );
 }
 
 #[test]

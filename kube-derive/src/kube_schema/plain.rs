@@ -118,15 +118,15 @@ fn expand_default(
         FieldDefault::OfType => quote!(<#ty as ::core::default::Default>::default()),
         FieldDefault::Function(function) => quote!(#function()),
     };
-    let value = quote!(#support::SerializeProbe(default).to_value());
+    let value = quote!(#support::SerializeProbe(__default).default_to_value());
     let value = match skip {
-        Some(skip) => quote!(if #skip(&default) { ::core::option::Option::None } else { #value }),
+        Some(skip) => quote!(if #skip(&__default) { ::core::option::Option::None } else { #value }),
         None => value,
     };
     quote!(|| {
         #[allow(unused_imports, reason = "only a type without `Serialize` needs the trait")]
         use #support::NotSerialize as _;
-        let default: #ty = #default;
+        let __default: #ty = #default;
         #value
     })
 }

@@ -29,12 +29,12 @@ pub struct Property {
 /// is not required if its type is an `Option`, or a transparent type that contains an `Option`.
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "only the schema of this type is used")]
-struct OneField<T> {
+struct OneField<T: ?Sized> {
     value: T,
 }
 
 impl Property {
-    pub const fn new<T: JsonSchema>(name: &'static str, description: &'static str) -> Self {
+    pub const fn new<T: JsonSchema + ?Sized>(name: &'static str, description: &'static str) -> Self {
         Self {
             name,
             description,
@@ -115,14 +115,14 @@ fn insert_description(schema: &mut Schema, description: &str) {
     }
 }
 
-/// Serializes a value whose type may implement `Serialize`. `SerializeProbe(value).to_value()` calls the inherent method if
+/// Serializes a value whose type may implement `Serialize`. `SerializeProbe(value).default_to_value()` calls the inherent method if
 /// the type implements `Serialize`, and the method of [`NotSerialize`] otherwise.
 #[derive(Debug)]
 pub struct SerializeProbe<T>(pub T);
 
 impl<T: Serialize> SerializeProbe<T> {
     /// The JSON of the value; `None` if the value cannot be serialized.
-    pub fn to_value(self) -> Option<Value> {
+    pub fn default_to_value(self) -> Option<Value> {
         serde_json::to_value(self.0).ok()
     }
 }
@@ -130,7 +130,7 @@ impl<T: Serialize> SerializeProbe<T> {
 /// Values whose type does not implement `Serialize`.
 pub trait NotSerialize: Sized {
     /// Returns `None`.
-    fn to_value(self) -> Option<Value> {
+    fn default_to_value(self) -> Option<Value> {
         None
     }
 }
