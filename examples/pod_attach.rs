@@ -1,5 +1,5 @@
-//! Connects to the first process of a pod's only container. Sends the standard input to the process and prints the
-//! output of the process, until the output ends.
+//! Connects to the first process of a pod's only container. Sends the standard input to the process and
+//! prints the output of the process, until the output ends.
 //!
 //! ```sh
 //! cargo run -p examples --example pod_attach -- web

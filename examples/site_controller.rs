@@ -156,7 +156,8 @@ impl Context {
         // Each site has its own field manager, so server-side apply does not change the entries of other sites.
         let key = format!("{}.{}", site.namespace().unwrap_or_default(), site.name_any());
         let mut index = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": INDEX}});
-        // An empty `data` would remain in `managedFields` as a field of the deleted site.
+        // For a deleted site, set no `data`. With an empty `data`, the field manager of the site would still
+        // own the field `data`, and would remain in `managedFields`.
         if let Some(title) = title {
             index["data"] = json!({(key.as_str()): title});
         }

@@ -69,7 +69,7 @@ pub(crate) fn replace_by_companions(ty: &mut Type) {
                 last.ident = companion_name(&last.ident);
             }
         }
-        // Arrays and tuples are sent whole.
+        // Arrays and tuples have no companion: an apply sends their values whole.
         _ => {}
     }
 }

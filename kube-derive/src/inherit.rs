@@ -13,7 +13,7 @@ use crate::{
 /// The content of `#[resource(..)]`.
 #[derive(Default)]
 struct Attrs {
-    /// The type whose names, version and scope the generated impl returns.
+    /// The value of `inherit`: a type. The generated impl returns the names, version and scope of this type.
     kind: Option<Path>,
     crates: Option<Crates>,
 }

@@ -20,8 +20,8 @@ pub(crate) struct PollCycle<K> {
     timeout: Duration,
     /// [`Config::timeout`], which applies to the watches of [`poll_event`](PollCycle::poll_event).
     config_timeout: Option<Duration>,
-    /// The end of the current cycle; `None` before the duration of the cycle begins to count, or if the cycle has no
-    /// limit.
+    /// The end of the current cycle; `None` if the cycle has no limit. The value is also `None` while the
+    /// cycle waits for a pending backoff or for the first list.
     deadline: Option<Instant>,
 }
 

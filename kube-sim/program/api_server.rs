@@ -81,8 +81,9 @@ pub(crate) async fn run(arguments: Vec<OsString>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether RBAC authorizes requests. As in kube-apiserver, a request is allowed if one of the modes in the flag
-/// `--authorization-mode` allows it. Without this flag, each request is allowed.
+/// Whether RBAC authorizes requests: the flag `--authorization-mode` contains `RBAC`, but not `AlwaysAllow`.
+/// Otherwise, each request is allowed. As in kube-apiserver, one mode that allows a request is sufficient, so
+/// `AlwaysAllow` has precedence over `RBAC`.
 fn is_rbac_enabled(flags: &Flags) -> Result<bool, Error> {
     let modes: Vec<_> = flags.items("authorization-mode").collect();
     if let Some(mode) = modes.iter().find(|mode| !["RBAC", "Node", "AlwaysAllow"].contains(mode)) {

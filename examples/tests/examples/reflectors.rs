@@ -4,7 +4,8 @@ use crate::support::{Cluster, pod};
 use kube_sim::Sim;
 use serde_json::{Value, json};
 
-/// Runs the cases concurrently, because each case waits for polls of ten seconds.
+/// Runs the cases concurrently. Each case waits for several polls of its reflector, and each poll takes ten
+/// seconds.
 #[tokio::test]
 async fn reflectors_print_the_objects() {
     tokio::join!(prints_pods(), prints_nodes(), prints_deployments());

@@ -71,7 +71,8 @@ pub(super) struct BodyDecoder<S: Split, T> {
     response_description: String,
 }
 
-/// Correct for every `S` and `T`: the methods pin only the field `body`, whose type is `Unpin`.
+/// A decoder can be `Unpin` for every `S` and `T`: the methods pin only the field `body`, whose type is
+/// `Unpin`.
 impl<S: Split, T> Unpin for BodyDecoder<S, T> {}
 
 impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {

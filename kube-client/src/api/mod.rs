@@ -87,9 +87,10 @@ use std::{fmt, marker::PhantomData};
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a method ends its request. A read has changed nothing. The server may already have performed a
-/// write: read the object, or repeat the write with a precondition such as a `resourceVersion`. To limit the time of calls,
-/// use [`Client::with_request_timeout`] and do not drop their futures: the error of a timeout names the request.
+/// Dropping the future of a method ends its request. A read changes no object. The server may already have
+/// performed a write: read the object, or repeat the write with a precondition such as a `resourceVersion`.
+/// To limit the time of calls, use [`Client::with_request_timeout`] and do not drop their futures: the error
+/// of a timeout names the request.
 ///
 /// # Times beyond the last timestamp
 ///

@@ -236,7 +236,8 @@ impl<T: Send + 'static> Pipeline<T> {
                         // This panic is a bug in this crate: `wire::json::decode` catches the panics of
                         // `Deserialize` implementations.
                         Ok(panic) => std::panic::resume_unwind(panic),
-                        // The runtime has shut down. A task without an await either completes or never starts.
+                        // The runtime shut down before the task started. The task has no await, so it cannot
+                        // stop halfway. Therefore `pieces` still contains all pieces.
                         Err(_) => *chunk = Chunk::Raw(pieces.take_all().into_iter()),
                     },
                 },

@@ -153,7 +153,8 @@ mod tests {
         let policy = RetryPolicy::new(Duration::from_secs(1), Duration::from_secs(1), 2).unwrap();
         let (tries, seconds) = send_post(policy.clone(), 429, "20", body()).await;
         assert!(tries == 3 && (40..=50).contains(&seconds), "{tries} {seconds}");
-        // An empty `Retry-After` counts as missing: the write may have had an effect.
+        // An empty `Retry-After` counts as missing. Without `Retry-After`, the write may have had an effect.
+        // Such a write is not retried.
         assert_eq!(send_post(policy.clone(), 503, "", body()).await, (1, 0));
         let streamed = Body::wrap_stream(futures::stream::iter([Ok::<_, BoxError>("body")]));
         assert_eq!(send_post(policy, 429, "1", streamed).await, (1, 0));

@@ -11,7 +11,7 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UndecodableObject {
-    /// Whether a list or a watch event contained the object, and the type of the event.
+    /// The origin of the object: a list, or an `ADDED`, `MODIFIED` or `DELETED` event of a watch.
     pub origin: ObjectOrigin,
     /// The requested kind. Some errors of kube-runtime contain the name of the requested Rust type instead.
     pub expected: String,

@@ -64,8 +64,8 @@ impl Split for ListSplitter {
     }
 }
 
-/// The token that is expected next. In the states `Key`, `Value` and `Item`, the splitter reads this token: `frame`
-/// begins at the first byte of the token or, if `pending` contains its beginning, within the token.
+/// The token that is expected next. In the states `Key`, `Value` and `Item`, the splitter reads this token:
+/// `frame` begins at the first byte of the token or, if `pending` contains its beginning, within the token.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
     #[default]

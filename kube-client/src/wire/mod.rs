@@ -76,7 +76,7 @@ pub(crate) struct ObjectDecoder {
     /// The requested kind, for error messages.
     expected_kind: Arc<str>,
     format: BodyFormat,
-    /// The skipped fields, relative to an object.
+    /// The paths of the skipped fields, relative to an object.
     skipped_in_object: Arc<FieldSet>,
     /// The skipped fields, relative to a watch event.
     skipped_in_event: Arc<FieldSet>,

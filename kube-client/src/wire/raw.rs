@@ -113,9 +113,10 @@ impl ObjectDecoder {
 
     /// Converts the object whose JSON is `text`.
     fn convert<T>(&self, text: &[u8], convert: &Convert<T>) -> serde_json::Result<T> {
-        // `cut_skipped_fields` removes the skipped fields that are still in the text. In a JSON body, these are all
-        // skipped fields. Of the skipped fields, the conversion from Protobuf keeps only map entries, list
-        // elements, and the fields of schemas and of embedded JSON.
+        // `cut_skipped_fields` removes the skipped fields that `text` still contains. If the body was JSON,
+        // `text` contains all skipped fields. If the body was Protobuf, `text` contains only these skipped
+        // fields: map entries, list elements, and the fields of schemas and of embedded JSON. The conversion
+        // from Protobuf has removed the other skipped fields.
         let skipped = self.skipped_in_object.root();
         let (without_skipped, identity) =
             JsonText::write_with(|out| json::cut_skipped_fields(text, skipped, convert.check, out))?;

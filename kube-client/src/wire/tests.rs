@@ -168,9 +168,9 @@ fn a_corrupted_event_does_not_affect_earlier_events() {
             pieces.iter().map(|piece| decoder.decode_event::<DynamicObject>(piece)).collect();
         assert!(events.first().unwrap().is_ok(), "{corrupted:?}");
         let broken = |event: &Result<_, WireError>| matches!(event, Err(WireError::Event { .. }));
-        // The last event decodes if the corrupted event is valid JSON, because an error of a single object does not end
-        // the watch. The last event can be lost only if the corrupted event is invalid JSON. If the last event is lost, the
-        // body is incomplete (for example after an additional opening bracket), or an event is a `WireError::Event`.
+        // If the corrupted event is valid JSON, the last event decodes: an error of a single object does not
+        // end the watch. If the corrupted event is invalid JSON, the last event can be lost. Then the body is
+        // incomplete (for example after an additional opening bracket), or an event is a `WireError::Event`.
         assert!(!complete || events.iter().any(broken) || events.last().unwrap().is_ok(), "{corrupted:?}");
     }
 }

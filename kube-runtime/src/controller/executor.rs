@@ -295,8 +295,8 @@ where
         self.tasks.abort_all();
     }
 
-    /// The result of a reconcile that returned `returned`, or that reached the time limit if `returned` is `None`. If
-    /// the reconciler returned an error, calls the error policy.
+    /// The result of a reconcile. `returned` is the return value of the reconciler, or `None` if the
+    /// reconcile reached the time limit. If the reconciler returned an error, calls the error policy.
     fn result_of_reconcile(
         &self,
         InFlightCall { key, attempt, .. }: InFlightCall,

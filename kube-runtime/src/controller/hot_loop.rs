@@ -12,7 +12,8 @@ use tokio::time::Instant;
 /// The number of reconciles from one sample to the next. The number is prime. Therefore, if a smaller number
 /// of keys is reconciled in a fixed cycle, each of these keys is sampled.
 const RECONCILES_PER_SAMPLE: u32 = 17;
-/// The maximum number of keys with a sample count. The keys with the most samples remain.
+/// The maximum number of keys with a sample count. When more keys are sampled, keys with few samples are
+/// removed, and keys with a large share of the samples remain.
 const MAX_SAMPLED_KEYS: usize = 32;
 /// The maximum number of suspected keys, whose reconciles are counted exactly.
 const MAX_SUSPECTS: usize = 4;

@@ -28,7 +28,8 @@ pub(super) struct SettledTriggers<K> {
     held: VecDeque<Trigger>,
     /// The keys of `held`.
     keys: HashSet<Key>,
-    /// Wakes the task when the snapshot is complete: another task may feed the store.
+    /// Waits for the end of the snapshot. Another task may feed the store. At the end of the snapshot, this
+    /// future then wakes the task that polls the triggers.
     snapshot_end: Option<BoxFuture<'static, ()>>,
 }
 

@@ -1,5 +1,6 @@
-//! `Targets`: the objects to reconcile for each watched object (its targets). After a change of a watched object, the
-//! controller also reconciles its previous targets.
+//! `Targets` stores the targets of each watched object: the objects that the controller reconciles after a
+//! change of the watched object. The controller then also reconciles the targets that the watched object had
+//! before the change.
 
 use super::key::{Key, SharedKeys};
 use foldhash::HashMap;

@@ -105,8 +105,8 @@ struct TaskHandle {
 struct TaskState {
     /// Whether the [`TaskHandle`] was dropped.
     stopping: AtomicBool,
-    /// Whether the task has ended although the [`TaskHandle`] exists. Set before the streams of the
-    /// subscribers end.
+    /// Whether the task ended before the [`TaskHandle`] was dropped. The flag is set before the streams of
+    /// the subscribers end.
     ended: AtomicBool,
 }
 
@@ -256,8 +256,8 @@ struct StoreFeeder<K: Resource + Send + Sync + 'static> {
     end: EndOfFeed<K>,
 }
 
-/// The task that feeds a store drops this value at its end. If the [`TaskHandle`] still exists then, the drop
-/// ends the streams of the subscribers.
+/// A value that is dropped when the task that feeds the store ends. If the task ends before its
+/// [`TaskHandle`] is dropped, the drop of this value ends the streams of the subscribers.
 struct EndOfFeed<K> {
     store: Store<K>,
     state: Arc<TaskState>,

@@ -45,7 +45,8 @@ pub(super) struct Listeners {
     tls: Option<ServerTls>,
     /// The access filter of the listener that serves all paths.
     pub(super) access: Option<AccessFilter>,
-    /// Renders `/metrics` in place of the recorder of the process.
+    /// The user's function that renders the metrics for `/metrics`. If it is `None`, the metrics recorder
+    /// that all managers of the process share renders the metrics.
     pub(super) render: Option<RenderMetrics>,
 }
 
@@ -68,8 +69,8 @@ impl Listeners {
         Ok(())
     }
 
-    /// Closes the listener for all paths. Afterwards, [`into_endpoints`](Self::into_endpoints) does not bind the default
-    /// address. The listener for the probes stays.
+    /// Closes the listener that serves all paths. A later call of [`into_endpoints`](Self::into_endpoints)
+    /// does not bind this listener to the default address. The listener for the probes stays open.
     pub(super) fn disable_except_probes(&mut self) {
         (self.all, self.is_disabled) = (None, true);
     }

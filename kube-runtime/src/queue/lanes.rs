@@ -40,7 +40,8 @@ impl Lanes {
         Self { by_priority: BTreeMap::new(), links: Vec::new(), len: 0 }
     }
 
-    /// Adds a slot that is in no lane. `arrival` must be greater than the sequence numbers of all other slots.
+    /// Adds a slot to the lane of `priority`. The slot must be in no lane. `arrival` is the sequence number
+    /// of the slot's arrival. It must be greater than the sequence number of every slot in a lane.
     pub(super) fn push(&mut self, priority: Priority, slot: Slot, arrival: u64) {
         if self.links.len() <= slot {
             self.links.resize(slot + 1, Links::default());
@@ -77,7 +78,8 @@ impl Lanes {
         Some(first)
     }
 
-    /// Removes and returns the slot that arrived first. Searches only the lanes of the 64 lowest priorities.
+    /// Searches the lanes of the 64 lowest priorities for the slot that arrived first. Removes and returns
+    /// this slot.
     pub(super) fn pop_oldest(&mut self) -> Option<Slot> {
         let lowest = self.by_priority.iter().take(MAX_LANES_SEARCHED);
         let (&priority, &Lane { first, .. }) =

@@ -82,8 +82,9 @@ pub(super) struct Snapshot<K> {
     /// undecodable object, the writer usually keeps the last state of the object in the snapshot. The writer
     /// does not do this for these keys: an object that the server sends after the removal is a new object.
     pub(super) deleted: HashSet<OwnedKey>,
-    /// The keys of the objects that `listed` may contain several times: in several states, or in one state twice if a
-    /// part of a merged store lags behind another part.
+    /// The keys of the objects that `listed` may contain several times. The entries of an object usually have
+    /// different states. In a merged store, two entries may have the same state, if a part lags behind
+    /// another part.
     pub(super) replaced: HashSet<OwnedKey>,
 }
 

@@ -125,9 +125,10 @@ impl<K: Storable> Keyed for StoredObject<K> {
 }
 
 impl<K: Storable> ObjectMap<StoredObject<K>> {
-    /// Inserts an object, and returns the previous object as the first value. The second value is `None`, except if both
-    /// objects are typed and have the same version. In that case, the map keeps the previous object, and the second value
-    /// is also the previous object: the observers refer to that object, and a second copy would take memory.
+    /// Inserts `new`, and returns the previous object as the first value. If `new` and the previous object
+    /// are typed and have the same version, the map keeps the previous object and drops `new`. The observers
+    /// refer to the previous object, and a second copy would take memory. The second value is the object that
+    /// the map kept; `None` if the map contains `new`.
     pub(super) fn put(&mut self, new: StoredObject<K>) -> (Option<StoredObject<K>>, Option<Arc<K>>) {
         if let StoredObject::Typed(new) = &new
             && let Some(StoredObject::Typed(known)) = self.get(new.key())

@@ -178,9 +178,11 @@ impl<K: Resource> Writer<K> {
         self.apply(event)
     }
 
-    /// Applies the event of an undecodable object: the store keeps the object's last state until the object is deleted.
-    /// If the event is the first deletion of an object that the store or the snapshot in progress contains, returns the
-    /// deletion; otherwise `None`.
+    /// Applies the event of an undecodable object. The store keeps the last state of the object until the
+    /// object is deleted.
+    ///
+    /// Returns the deletion if the event deletes an object that the store or the snapshot in progress
+    /// contains. Returns `None` for every other event, and if an earlier event already deleted the object.
     pub fn apply_undecodable(&mut self, object: &UndecodableObject) -> Option<Change<K>> {
         let (last, effect) = self.apply_undecodable_and_publish(object)?;
         let last = self.shared.unpack(&last)?;

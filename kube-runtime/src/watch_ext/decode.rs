@@ -24,7 +24,7 @@ pin_project! {
     }
 }
 
-/// Whether the objects of deletions are emitted.
+/// Whether the stream emits deleted objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Deletions {
     Skipped,

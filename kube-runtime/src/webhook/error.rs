@@ -13,7 +13,8 @@ pub enum Error {
     /// The server cannot listen on an address.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address that the program requested, or the default address.
+        /// The address that the program requested, or the default address. After a successful bind, the
+        /// address of the listener.
         address: String,
         /// The error of the operating system.
         source: io::Error,

@@ -106,7 +106,7 @@ async fn log_and_wait(map: Arc<ConfigMap>, log: Arc<Log>) -> Result<Action, Test
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_concurrent_reconciles() {
+async fn the_controller_limits_concurrent_reconciles() {
     let sim = Sim::new();
     for n in 0..10 {
         put_map(&sim, &format!("m{n}"), "1");

@@ -415,7 +415,7 @@ async fn model_a_store_and_its_consumer_converge_to_the_server_state_on_several_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_decodable_change_after_an_undecodable_one_of_the_same_generation_is_not_dropped() {
+async fn a_change_is_kept_even_if_an_earlier_undecodable_change_has_the_same_generation() {
     let put = |generation, value| Operation::Put("a", ObjectState { label: 'x', generation, value });
     let end = Operation::Put("z", ObjectState { label: 'x', generation: 1, value: 1 });
     let ops = vec![put(1, 1), put(2, 300), put(2, 2), end];

@@ -54,7 +54,7 @@ async fn change_maps(sim: &Sim) {
     }
 }
 
-fn format_server_maps(sim: &Sim) -> Vec<String> {
+fn format_maps_of_server(sim: &Sim) -> Vec<String> {
     let maps = sim.list("v1", "ConfigMap", "default").unwrap();
     let name = |map: &serde_json::Value| {
         format!(
@@ -93,7 +93,7 @@ async fn a_store_never_returns_to_an_older_version_and_reaches_the_state_of_the_
         }
         let mut reached: Vec<_> = reader.state().iter().map(|map| format_map(map)).collect();
         reached.sort();
-        assert_eq!(reached, format_server_maps(&sim), "seed {seed}");
+        assert_eq!(reached, format_maps_of_server(&sim), "seed {seed}");
         assert!(events > 100, "seed {seed}: {events}");
         let used: std::collections::BTreeSet<_> =
             sim.journal().entries().iter().filter(|e| e.verb == "watch").map(|e| e.replica).collect();

@@ -1,5 +1,5 @@
-//! Two runs of a controller with the same seed have the same reconciles, errors, requests and final objects, byte by
-//! byte, even if requests fail. The runtime has one thread and a paused clock.
+//! Two runs of a controller with the same seed have the same reconciles, errors, requests and final objects,
+//! byte by byte, even if requests fail. The runtime has one thread and a paused clock.
 
 use crate::common::{client, delete_map, maps, put_map};
 use futures::StreamExt;

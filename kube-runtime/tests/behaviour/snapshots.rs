@@ -54,7 +54,7 @@ async fn a_slow_reader_does_not_count_as_a_stall() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_poll_allows_a_streaming_list_to_complete() {
+async fn a_short_reflector_timeout_does_not_apply_to_a_streaming_list() {
     let (client, queries) = client_of_slow_server();
     let mut reflector = Reflector::<ConfigMap>::new(Api::all(client)).timeout(Duration::from_secs(5));
     for _ in 0..2 {

@@ -19,8 +19,10 @@ pub(super) fn merge(ty: Type<'_>, live: &Value, config: &Value) -> Result<Option
     merge_values(ty, Some(live), Some(config))
 }
 
-/// Merges two values of type `ty`, at least one of which is present. If the type is scalar or atomic, or if
-/// neither value has a field or an item, returns `config`, or `live` if `config` is absent. Otherwise, returns
+/// Merges two values of type `ty`. At least one of the values is present.
+///
+/// If the type is scalar or atomic, does not merge: returns `config`, or `live` if `config` is absent.
+/// Returns the same if neither value has a field or an item. In all other cases, returns the merged value;
 /// `None` if the merged value is empty.
 fn merge_values(ty: Type<'_>, live: Option<&Value>, config: Option<&Value>) -> Result<Option<Value>, String> {
     let shape = match config {

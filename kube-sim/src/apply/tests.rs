@@ -366,7 +366,7 @@ fn the_first_apply_to_an_object_without_managed_fields_adds_the_manager_before_f
 }
 
 #[test]
-fn an_untracked_object_stays_untracked_after_an_update() {
+fn an_update_adds_no_manager_to_an_object_without_managed_fields() {
     let mut server = TestServer::config_maps();
     server.update("u", json!({"data": {"a": "1"}}));
     let mut cleared = server.live.clone().unwrap();

@@ -136,7 +136,7 @@ pub(crate) struct ServerStreams {
     pub(crate) terminal_sizes: mpsc::Sender<TerminalSize>,
 }
 
-/// New streams: the handler's ends, and the server's.
+/// Creates the streams of a process. Returns the handler's ends and the server's ends.
 pub(crate) fn new_streams() -> (Streams, ServerStreams) {
     let [stdin, stdout, stderr] = [(); 3].map(|()| duplex(PIPE_CAPACITY));
     let (sizes, terminal_sizes) = mpsc::channel(MAX_PENDING_SIZES);

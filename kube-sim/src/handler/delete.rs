@@ -223,7 +223,7 @@ pub(crate) async fn delete_one(
         let object = read::find(inner.lock().view(), target)?;
         delete.preconditions.check(target, &object)?;
         if delete.ignore_read_error {
-            return Err(decodable_error(target, &object));
+            return Err(decodable_object_error(target, &object));
         }
         admission::check_delete(&inner.lock(), resource, name)?;
         warnings.truncate(warning_count);
@@ -271,7 +271,7 @@ pub(crate) async fn delete_one(
 
 /// The error (409) for a deletion with [`IGNORE_READ_ERROR`]. With this option, an API server deletes only an
 /// object that it cannot decode. The simulation can decode all its objects, so it refuses each such deletion.
-fn decodable_error(target: &Target, object: &StoredObject) -> SimError {
+fn decodable_object_error(target: &Target, object: &StoredObject) -> SimError {
     let resource = &target.resource;
     let key = match resource.custom_properties() {
         Some(_) => format!("{}/{}/{}", resource.group, resource.plural, object.key),

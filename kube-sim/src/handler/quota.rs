@@ -27,7 +27,7 @@ pub(crate) fn usage(state: &State, quota: &Value) -> Amounts {
             continue;
         }
         for object in table.objects(namespace) {
-            add_to_existing(&mut used, &cost(storage, &object.value(), &quota["spec"]));
+            add_to_existing_entries(&mut used, &cost(storage, &object.value(), &quota["spec"]));
         }
     }
     used
@@ -111,7 +111,7 @@ fn parse_amounts(list: &Value) -> Amounts {
     parsed.collect()
 }
 
-fn add_to_existing(sum: &mut Amounts, more: &Amounts) {
+fn add_to_existing_entries(sum: &mut Amounts, more: &Amounts) {
     for (name, amount) in more {
         if let Some(entry) = sum.get_mut(name) {
             *entry = entry.saturating_add(*amount);

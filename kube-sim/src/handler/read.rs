@@ -62,7 +62,7 @@ impl Filter {
     }
 }
 
-/// Returns one object. The storage must have reached the resource version in `options`.
+/// Returns one object. The view must have reached the resource version in `options`.
 pub(crate) fn get(view: View<'_>, target: &Target, options: &Options) -> Result<Arc<StoredObject>, SimError> {
     check_version_reached(view, options.version)?;
     find(view, target)

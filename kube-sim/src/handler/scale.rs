@@ -122,8 +122,8 @@ fn patched_scale(call: &Call<'_>, mut scale: Value) -> Result<Value, SimError> {
             let change = patch::parse_patch_body(body)?;
             patches::apply_json_patch(&mut scale, &change).map_err(patch::patch_error)?;
         }
-        // A Scale has no lists, so a strategic merge patch has the same result as a merge patch. `apply_scale` handles
-        // a server-side apply.
+        // A Scale has no lists, so a strategic merge patch has the same result as a merge patch. The type
+        // `Apply` does not occur here, because the caller handles a server-side apply with `apply_scale`.
         patch::PatchType::Merge | patch::PatchType::Strategic | patch::PatchType::Apply => {
             patches::apply_merge_patch(&mut scale, parse_yaml(body)?).map_err(patch::patch_error)?;
         }

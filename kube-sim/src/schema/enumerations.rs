@@ -18,7 +18,8 @@ pub(crate) fn enum_errors(schema: &Schema, object: &Value) -> Vec<FieldError> {
 fn check_enums(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
-            // `crd::validate_crd` validates the schemas in a CRD. The paths in its errors have another form.
+            // Skips `status`, and the schemas in a CRD. `crd::validate_crd` validates these schemas. The
+            // paths in its errors have another form than the paths in the errors of this function.
             let skipped = |name: &str| path.is_empty() && name == "status" || name == "openAPIV3Schema";
             for (name, value) in map.iter().filter(|(name, _)| !skipped(name)) {
                 let Some(entry) = schema.field(name) else { continue };

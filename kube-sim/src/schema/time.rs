@@ -77,7 +77,8 @@ struct Parts {
     offset: i32,
 }
 
-/// Parses the parts in the order of Go's layout, because Go's error contains the first part that does not match.
+/// A parser of a time. It parses the parts, such as the year and the month, in the order of Go's time layout.
+/// The order matters, because Go's error contains the first part that does not match the layout.
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,

@@ -128,10 +128,10 @@ impl SimBuilder {
     }
 
     /// Runs all controllers ([`Controller::ALL`]): those of kube-controller-manager, a scheduler, and replacements for
-    /// the kubelets. For example, a deployment then gets replica sets and pods. The pods are bound to the nodes of the
-    /// simulation, run, and become ready. A new namespace gets its service account and its `kube-root-ca.crt`. By
-    /// default, only the controllers in `Controller::BASIC` run, because in a test of a single controller, more
-    /// controllers would create more objects.
+    /// the kubelets. For example, a deployment then gets replica sets and pods. The pods are bound to the
+    /// nodes of the simulation, run, and become ready. A new namespace gets its service account and its
+    /// `kube-root-ca.crt`. By default, only the controllers in `Controller::BASIC` run, because in a test of
+    /// a single controller, more controllers would create more objects.
     ///
     /// With delays of zero, the complete rollout of a deployment is done when the request that causes it returns.
     /// Watches receive an event for each intermediate write. The controllers call no admission webhooks.

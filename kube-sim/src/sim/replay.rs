@@ -258,7 +258,8 @@ fn compare_bodies(entry: &Entry, recorded: &RecordedBody, replayed: &Bytes) -> R
     compare_part(entry, "body", &recorded.content, &same, text)
 }
 
-/// The JSON pointer of the first difference between two values, and the differing parts of both values as text.
+/// The path of the first difference between two values, and the differing parts of both values as text. The
+/// path has the form of a JSON pointer, but `~` and `/` in keys are not escaped.
 fn first_difference(a: &Value, b: &Value, at: String) -> Option<(String, String, String)> {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => a

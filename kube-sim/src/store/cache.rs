@@ -68,8 +68,8 @@ struct Cache {
 pub(super) struct Caches {
     /// The caches by the number of the API server. Cache 0 is that of `Sim` itself, which has no lag.
     servers: Vec<Cache>,
-    /// The version and the time of each recorded change, oldest first. Changes are recorded only while a cache lags by a
-    /// time.
+    /// The version and the time of each recorded change, oldest first. Changes are recorded only while a
+    /// cache has a [`Lag::Time`].
     commits: VecDeque<(u64, Instant)>,
     /// The version of the latest change before those in `commits`.
     before_commits: u64,

@@ -245,7 +245,7 @@ impl Strategy {
         }
         rules::check_object(self.group, self.kind, new, &mut errors);
         let mut errors = errors.with_enum_errors(enum_errors(schema, new));
-        rules::move_errors(self.group, self.kind, &mut errors);
+        rules::replace_error_paths(self.group, self.kind, &mut errors);
         errors
     }
 

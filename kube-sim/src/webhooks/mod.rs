@@ -26,8 +26,8 @@ pub(crate) struct Endpoint {
     uri: Uri,
     /// The host and port behind a service; `None` to connect to the host of the URL.
     backend: Option<(String, u16)>,
-    /// The trusted certificates in PEM. The certificate of the server is valid only if one of them has signed
-    /// it, or if it is one of them.
+    /// The trusted certificates in PEM. The server's certificate must be signed by a trusted certificate, or
+    /// be a trusted certificate itself.
     authorities: Vec<u8>,
 }
 

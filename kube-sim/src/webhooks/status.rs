@@ -1,4 +1,5 @@
-//! The error texts for responses that are not 2xx, as the HTTP client in the API server forms them.
+//! The error texts for responses with a status code other than 2xx. The texts are those of the HTTP client in
+//! the API server.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -135,9 +135,10 @@ fn container_statuses(pod: &Value, new: &PodState<'_>, begun: bool) -> Vec<Value
     containers.map(status).collect()
 }
 
-/// Returns the statuses of the init containers. An init container that has a status other than waiting in
-/// `pod` keeps this status. Any other init container waits while the containers of the pod are being created.
-/// After that, a sidecar is running, and a regular init container has completed.
+/// Returns the statuses of the init containers. If `pod` already has a status for an init container, and the
+/// state in this status is not `waiting`, the status does not change. Any other init container waits while
+/// the containers of the pod are being created. After that, a sidecar is running, and a regular init
+/// container has completed.
 fn init_container_statuses(pod: &Value, now: &str, begun: bool) -> Vec<Value> {
     let containers = pod["spec"]["initContainers"].as_array().into_iter().flatten();
     let status = |container: &Value| {

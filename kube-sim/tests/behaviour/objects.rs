@@ -381,7 +381,7 @@ async fn config_maps_and_secrets_are_limited_to_one_mebibyte() {
 }
 
 #[tokio::test]
-async fn the_request_limit_of_etcd_applies_to_custom_resources() {
+async fn the_request_size_limit_of_etcd_applies_to_custom_resources() {
     let sim = Sim::new();
     let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": any}});

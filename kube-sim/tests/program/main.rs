@@ -132,7 +132,7 @@ fn the_help_lists_each_flag_of_envtest() {
 }
 
 #[test]
-fn unknown_refused_and_invalid_flags_are_errors() {
+fn an_unknown_or_refused_or_invalid_flag_is_an_error() {
     let assets = Assets::create();
     for (name, flag, reason) in [
         ("etcd", "--snapshot-count=1", "unknown flag --snapshot-count"),

@@ -12,7 +12,8 @@ pub(crate) fn data_block() -> Vec<u8> {
 /// Compares received data with repetitions of the block.
 #[derive(Debug)]
 pub(crate) struct StreamChecker {
-    /// Two copies of the block, so that data of the block's length can be compared from each position of the block.
+    /// Two copies of the block. Received data can begin at any position of the block. It is compared in parts
+    /// of at most the block's length. In two copies, the expected bytes of each part are contiguous.
     blocks: Vec<u8>,
     bytes: u64,
     position: usize,

@@ -137,7 +137,8 @@ fn cpu_time_in_stat(text: &str) -> Option<Duration> {
     Some(TICK * (user + system))
 }
 
-/// The manifest lines for the dependencies that both crates have in addition to the contender's packages.
+/// The manifest lines for the dependencies that this project's crate and kube's crate both have.
+/// [`user_package::write`] adds the lines for the packages of the contender.
 const DEPENDENCIES: &str =
     "schemars = \"1\"\nserde = { version = \"1\", features = [\"derive\"] }\nserde_json = \"1\"\n";
 

@@ -17,7 +17,7 @@ pub(super) struct Target {
     bound: Bound,
 }
 
-/// The compared figure.
+/// The kind of figure that a target restricts.
 #[derive(Debug, Clone, Copy)]
 enum Metric {
     /// Units per second.
@@ -30,7 +30,7 @@ enum Metric {
     Peak,
     /// The result of [`Figures::peak_to_final_ratio`]. No target compares it with a peer.
     PeakOverFinal,
-    /// Retained bytes of all units.
+    /// Growth of anonymous resident memory in bytes, for all units together.
     Growth,
     /// The number of TLS connections.
     Connections,

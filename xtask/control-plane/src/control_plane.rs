@@ -193,13 +193,14 @@ impl Cluster {
         &self.source
     }
 
-    /// Kills the API servers, restores etcd's data from a snapshot, as from a backup, and restarts the API servers.
+    /// Kills the API servers, and replaces etcd's data with a snapshot, like the restore of a backup. Then
+    /// starts the API servers again.
     ///
     /// # Errors
     /// When a component cannot be stopped or does not become ready again, or the data cannot be copied.
     ///
     /// # Cancel safety
-    /// Components may be stopped, and the data incomplete.
+    /// After cancelling, components may be stopped, and the data may be incomplete.
     pub async fn restore(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
         for server in &self.api_servers {
             if server.is_running().await {
@@ -226,10 +227,11 @@ impl Cluster {
         std::env::join_paths(folders).unwrap_or(ours)
     }
 
-    /// Waits until a component ends although this process has not stopped it. The cluster is then unusable.
+    /// Waits for the unexpected end of a component: this process has not stopped the component. The cluster
+    /// is then unusable.
     ///
     /// # Cancel safety
-    /// Cancelling loses nothing: a later call returns the death, or a more recent death.
+    /// Cancelling loses nothing: a later call returns the most recent death of a component.
     pub async fn wait_for_death(&self) -> Death {
         self.monitor.wait_for_death().await
     }

@@ -111,7 +111,7 @@ fn a_kill_leaves_no_process_and_no_folder() {
 }
 
 #[test]
-fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_sweeps_the_folder() {
+fn a_kill_at_any_moment_leaves_no_process_and_the_next_run_removes_the_leftover_folder() {
     let sandbox = sandbox_with_assets(SILENT_COMPONENT);
     for delay in [0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128] {
         let xtask = start_with_assets(&sandbox);

@@ -39,7 +39,8 @@ impl KnownDifferences {
         Ok(Self(entries.into_iter().map(|entry| (entry.command, entry.reason)).collect()))
     }
 
-    /// The reason why the results of a command may differ; `None` if the command is not known.
+    /// The reason why the results of a command may differ; `None` if `data/known.yaml` does not
+    /// list the command.
     pub(crate) fn reason(&self, command: &str) -> Option<&str> {
         self.0.get(command).map(String::as_str)
     }

@@ -21,7 +21,7 @@ pub struct Progress {
 enum Output {
     Silent,
     Terminal(ProgressBar),
-    /// The last printed step, and the time of the last line with a step or a count.
+    /// Plain lines. `last` has the last printed step, and the time of the last line with a step or a count.
     Lines {
         last: Mutex<(String, Instant)>,
     },
@@ -118,7 +118,7 @@ fn spinner_style() -> ProgressStyle {
     parse_style("{spinner} {msg} ({elapsed})")
 }
 
-/// The style of a step with a count of `unit`.
+/// The style of a step with a count. `unit` is the unit of the count, such as `packages`.
 fn counter_style(unit: &str) -> ProgressStyle {
     parse_style(&format!("{{spinner}} {{msg}} {{wide_bar}} {{pos}}/{{len}} {unit} ({{elapsed}})"))
 }

@@ -27,10 +27,11 @@ pub struct Args {
     check: bool,
 }
 
-/// Writes the table, or compares it with the modules.
+/// Writes the messages of all supported versions into the table of `kube-client`. With `--check`, only
+/// compares the messages with the table.
 ///
 /// # Errors
-/// If Go fails, if two versions contradict each other, or if the compared table is outdated.
+/// If Go fails, or if two versions contradict each other. With `--check`, also if the table is outdated.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut table = Table::default();
     for version in VERSIONS {
@@ -54,7 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command that runs the Go program with the modules of a version.
+/// The command that runs the Go program `go/main.go` with the pinned Go modules of a Kubernetes version. The
+/// program prints a description of the Protobuf messages of this version.
 pub fn description_command(version: &str) -> Command {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "go"].iter().collect();
     let modules = folder.join(format!("kubernetes-{version}.mod"));

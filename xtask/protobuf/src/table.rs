@@ -44,7 +44,8 @@ struct Field {
     null: bool,
 }
 
-/// The messages of one or more versions, by the name of their Go type.
+/// The Protobuf messages of one or more versions of Kubernetes. The key of a message is the name of its Go
+/// type.
 #[derive(Default)]
 pub struct Table {
     messages: BTreeMap<String, Message>,

@@ -20,8 +20,8 @@ pub(super) const CRATES: [(&str, &str); 4] = [
 /// An entry of a table: the path of a module, and the list after the path.
 pub(super) type Entry = (&'static str, Vec<&'static str>);
 
-/// The entries of a table that begin with `prefix`, without the prefix. An empty prefix selects the entries that do
-/// not begin with `!`.
+/// Returns the entries whose lines in `table` begin with `prefix`. The returned paths omit the prefix. If
+/// `prefix` is empty, returns the entries whose lines do not begin with `!`.
 pub(super) fn entries(table: &'static str, prefix: &str) -> Vec<Entry> {
     let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let entry = |line: Vec<&'static str>| Some((line.first()?.strip_prefix(prefix)?, line[1..].to_vec()));

@@ -244,7 +244,7 @@ async fn certificate_files_are_checked_at_most_every_ten_seconds() {
 }
 
 #[tokio::test]
-async fn concurrent_requests_with_a_rejected_certificate_read_the_files_once_and_are_sent_once_more() {
+async fn after_a_rejected_certificate_the_client_reads_the_files_once_and_repeats_all_requests() {
     let outcome = async |changes: &'static [u32], kind, requests: usize| {
         let (files, calls) = counting_reloader(changes);
         let reload_count = calls.clone();

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn retries_end_at_the_limits_on_tries_and_time_and_exclude_streamed_bodies() {
+    async fn retries_end_at_their_limits_and_a_streamed_body_is_never_sent_twice() {
         let body = || Body::from(b"body".to_vec());
         let policy = RetryPolicy::default();
         let (tries, seconds) = send_put(policy, body(), 429, Some("2")).await;

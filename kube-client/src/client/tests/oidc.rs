@@ -30,7 +30,8 @@ fn id_token(name: &str, seconds: i64) -> String {
 /// tokens once, and refuses further token requests.
 struct Provider {
     server: Server,
-    /// The token requests without a client secret in a header, as `path body`.
+    /// The received token requests, each as the text `path body`. Requests with a client secret in a header
+    /// are not recorded.
     seen: Arc<Mutex<Vec<String>>>,
     /// Each successful token response takes one of these permits, and waits while there is none.
     response_permits: Arc<Semaphore>,
@@ -210,8 +211,9 @@ async fn an_issuer_without_tls_and_an_id_token_that_is_no_jwt_are_errors() {
 async fn the_provider_certificate_is_verified_with_idp_certificate_authority_data() {
     use super::server::Authority;
     let authority = Authority::new("idp");
-    // This server answers every request with a version, which is not valid OpenID Connect metadata. A client that
-    // accepts the server's certificate reports that the metadata is not valid.
+    // This server answers every request with the response to `/version`. This response is not valid OpenID
+    // Connect metadata. A client that accepts the server's certificate reports that the metadata is not
+    // valid.
     let idp = Server::https(&authority.issue(&["127.0.0.1"], |_| {}), None).await;
     let message = async |data: String| {
         let text = format!(

@@ -133,8 +133,8 @@ pub(crate) fn is_certificate_rejected(error: &Error) -> bool {
                         | Alert::UnknownCA
                         // The certificate is valid, but the server does not accept its user.
                         | Alert::AccessDenied
-                        // OpenSSL sends this alert if its authority has the name of the certificate's issuer, but
-                        // another key.
+                        // An OpenSSL server sends this alert if a CA that it trusts has the same name as the
+                        // issuer of the client certificate, but another key.
                         | Alert::DecryptError
                 ),
                 _ => false,

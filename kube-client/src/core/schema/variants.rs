@@ -1,4 +1,5 @@
-//! Determines whether the variants of an enum are mutually exclusive, and the name of each variant.
+//! Determines whether the variants of an enum are mutually exclusive. Also determines the name of each
+//! variant.
 
 use serde_json::Value;
 

@@ -69,10 +69,10 @@ pub(super) async fn run(reader: Reader, writer: Writer, endpoints: Vec<Endpoint>
     result
 }
 
-/// The next message to the server. The message begins with a byte for the channel. `None` after the program has dropped
-/// all streams: the program cannot end a connection in another way. The search for a message begins at the index `first`.
-/// `first` then becomes the index after the receiver of the message. A port with much input therefore does not
-/// delay the other ports.
+/// The next message to the server, or `None` after the program has dropped all streams. The program can end a
+/// connection only if it drops the stream. The first byte of a message is the number of its channel. The
+/// search for a message begins at `inputs[first]`. If `inputs[i]` has a message, `first` becomes `i + 1`, so
+/// that a port with much input does not delay the other ports.
 fn poll_inputs(
     inputs: &mut [Option<Receiver>],
     first: &mut usize,

@@ -65,8 +65,9 @@ pub(crate) fn offered_protocols() -> String {
 /// `read` and `write` are cancel safe.
 #[derive(Debug)]
 pub struct ForwardedStream {
-    // Rust drops `output` before `input`. If the pod answers the end of the input with further bytes, the tunnel knows
-    // that the program no longer reads, and resets the connection.
+    // The order of the fields matters: Rust drops `output` before `input`. When the input ends, the tunnel
+    // can therefore already detect that the program no longer reads. If the pod then sends more bytes, the
+    // tunnel resets the connection.
     output: ProcessOutput,
     input: ProcessInput,
 }
@@ -166,8 +167,8 @@ impl Portforwarder {
         Self { streams: Mutex::new(streams), errors, opener, request_line, task }
     }
 
-    /// Takes the first connection to a port of the request. `None` if the request does not have the port, or the
-    /// connection was taken before.
+    /// Takes the first connection to `port`. Returns `None` if `port` is not one of the ports that were
+    /// passed to [`Api::portforward`](crate::Api::portforward), or if the connection was taken before.
     pub fn take_stream(&mut self, port: u16) -> Option<ForwardedStream> {
         match self.take_first_connection(port)? {
             FirstConnection::Open(stream) => Some(*stream),

@@ -190,8 +190,8 @@ impl SharedState {
     }
 }
 
-/// The messages to the server. A message contains an answer, the frames that open a connection, bytes of the program, or
-/// the end of these bytes.
+/// The messages to the server. A message contains an answer to a frame of the server, the frames that open a
+/// connection, bytes that the program sends on a connection, or the frame that ends these bytes.
 struct OutgoingMessages {
     shared: SharedState,
     endpoints: Option<mpsc::Receiver<Endpoint>>,

@@ -99,7 +99,7 @@ struct Field {
 }
 
 impl ListSplitter {
-    /// A splitter for items of `kind` with at most `limit` bytes.
+    /// A splitter for items of `kind`. `limit` is the maximum size of an item or of another field, in bytes.
     pub(crate) fn new(limit: usize, kind: ProtobufKind) -> Self {
         let (input, head) = (Input::default(), ListHead::default());
         Self { input, limit, kind, state: State::MagicNumber, has_list: false, head }

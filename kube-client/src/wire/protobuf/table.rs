@@ -1,9 +1,14 @@
 //! The table of Protobuf messages. It describes the built-in kinds of all supported Kubernetes versions.
 //!
-//! `cargo xtask protobuf` writes `messages.txt`. A line `@PACKAGE` begins a Go package. A line `=NAME [APIVERSION]`
-//! begins a message; it has an API version if the message is a kind. A line of a field has its number, its JSON key
-//! with a colon, and its type: a label (`*` list, `%` map, `~` inline, none for a single value), a letter for the
-//! value, `-` if JSON omits zero, `0` if JSON has null for an absent value, and the name of the value's message, if any.
+//! `cargo xtask protobuf` writes `messages.txt`. A line `@PACKAGE` begins a Go package. A line
+//! `=NAME [APIVERSION]` begins a message. Only the line of a kind has an API version. The line of a field is
+//! `NUMBER "KEY":[LABEL]TYPE[FLAGS] [MESSAGE]`:
+//!
+//! - `KEY` is the key of the field in JSON.
+//! - `LABEL` is `*` for a list, `%` for a map, and `~` for an inline message. A single value has no label.
+//! - `TYPE` is a letter for the type of the value.
+//! - `FLAGS` contains `-` if JSON omits zero, and `0` if JSON has null for an absent value.
+//! - `MESSAGE` is the name of the value's message, if any.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -116,7 +116,7 @@ fn an_object_is_equal_in_protobuf_and_json() {
 }
 
 #[test]
-fn an_absent_required_list_is_null_and_an_omitempty_zero_is_absent() {
+fn an_absent_required_list_is_null_and_omitempty_omits_only_zeros_of_non_pointers() {
     let role =
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "a"}});
     let decoder = decoder("rbac.authorization.k8s.io/v1", "Role", &FieldSet::none());

@@ -202,7 +202,7 @@ impl Model {
 }
 
 #[test]
-fn model_a_merged_store_has_the_objects_that_some_part_selects() {
+fn model_a_merged_store_contains_the_objects_of_all_its_parts() {
     check_model(|random| Model::new(random).run(random));
 }
 

@@ -77,7 +77,7 @@ fn deleted_objects_do_not_fill_a_page() {
 }
 
 #[test]
-fn objects_of_vacated_pages_do_not_wait_for_long() {
+fn objects_of_max_vacated_pages_are_moved_even_if_they_fill_no_page() {
     let mut move_queue = MoveQueue::default();
     let mut kept = Vec::new();
     for n in 0..MAX_VACATED_PAGES {

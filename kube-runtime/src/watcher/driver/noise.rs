@@ -83,8 +83,8 @@ impl NoiseDetector {
         (true, (events == MIN_EVENTS).then_some(Finding::Repeated { events }))
     }
 
-    /// Records a bookmark. Returns a finding if the server sends bookmarks at a high rate and no changes. Returns the next
-    /// finding only after a newer event.
+    /// Records a bookmark. Returns a finding if the server sends bookmarks at a high rate and no changes.
+    /// Returns the next finding only after a newer event or another snapshot.
     pub(super) fn record_bookmark(&mut self) -> Option<Finding> {
         let now = Instant::now();
         let (count, since) = self.bookmarks.unwrap_or((0, now));

@@ -88,7 +88,8 @@ impl Val<'_> {
     /// Converts the value to JSON.
     ///
     /// # Errors
-    /// JSON cannot represent the value, for example because the value is a type or a map whose keys are not strings.
+    /// If JSON cannot represent the value. For example, JSON cannot represent a map whose keys are not
+    /// strings, or a CEL type.
     pub(in crate::cel) fn to_json(&self) -> Result<Value, Failure> {
         Ok(match self {
             Self::Null => Value::Null,

@@ -432,7 +432,7 @@ fn selectable_fields_need_a_schema() {
 }
 
 #[test]
-fn the_second_of_two_versions_with_the_same_name_is_reported_as_not_stored() {
+fn two_storage_versions_with_the_same_name_also_cause_an_error_in_stored_versions() {
     let mut crd = crd_with_schema(&json!({"type": "object"}));
     let twice = crd["spec"]["versions"][0].clone();
     crd["spec"]["versions"].as_array_mut().unwrap().push(twice);

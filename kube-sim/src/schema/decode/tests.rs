@@ -118,7 +118,7 @@ fn a_null_in_a_list_or_a_map_becomes_the_zero_value() {
 
 /// The errors were recorded from kube-apiserver 1.37.2.
 #[test]
-fn nested_schemas_are_decoded_according_to_their_json_type() {
+fn nested_schemas_are_decoded_according_to_the_type_of_their_json_value() {
     let name = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceValidation";
     let validation = crate::builtin::schema(name).unwrap();
     let decoded = |schema: Value| {

@@ -13,8 +13,9 @@ use super::{Kind, Reference, Schema};
 pub(in crate::schema) struct Variants {
     object: Arc<Schema>,
     list: Option<Arc<Schema>>,
-    /// Whether the value may be a boolean. If `true`, Go rejects any other value for which [`Self::schema_of`] returns
-    /// `None`. If `false`, Go decodes a value as null if `schema_of` returns `None`.
+    /// Whether the Go type accepts booleans. This flag matters for a value for which [`Self::schema_of`]
+    /// returns `None`. A type that accepts booleans rejects such a value unless it is a boolean. A type that
+    /// does not accept booleans decodes such a value as null.
     pub(in crate::schema) allows_boolean: bool,
 }
 

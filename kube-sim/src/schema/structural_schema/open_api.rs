@@ -210,8 +210,8 @@ fn check_set_items(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
     };
     if !is_atomic {
         let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
-        // As in the API server, the value in the error is the `x-kubernetes-list-type` of the items, even if the field
-        // in the error is `x-kubernetes-map-type`.
+        // As in the API server, the value in the error is the `x-kubernetes-list-type` of the items, even if
+        // the field in the error is `x-kubernetes-map-type`.
         errors.push(FieldError::invalid(format!("{path}.items.{key}"), list_type.clone(), why));
     }
 }

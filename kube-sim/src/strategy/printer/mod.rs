@@ -1,6 +1,8 @@
 //! The cells that `kubectl get` prints for an object of a kind. The recorded data of `builtin` contains the columns.
 //!
-//! The submodules contain the cells of most kinds whose strategy has no file of its own, and of volumes and claims.
+//! The submodules contain the cells of many kinds, for example of persistent volumes and claims. The cells of
+//! most other kinds are next to the strategy of the kind: for example, the file `core/node.rs` contains the cells
+//! of nodes.
 
 pub(super) mod autoscaler;
 pub(super) mod cluster;

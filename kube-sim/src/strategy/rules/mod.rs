@@ -135,8 +135,8 @@ pub(super) fn apply(rules: &[Rule], path: &str, value: &Value, out: &mut Errors)
     out.0.extend(found.0.into_iter().filter(|error| !reported.contains(&error.field)));
 }
 
-/// Replaces the paths of fields by the paths that the API server reports for this kind.
-pub(super) fn move_errors(group: &str, kind: &str, errors: &mut [FieldError]) {
+/// In each error, replaces the path of the field with the path that the API server reports for this kind.
+pub(super) fn replace_error_paths(group: &str, kind: &str, errors: &mut [FieldError]) {
     let moved = kind_rules(group, kind).map_or(&[][..], |kind| kind.moved);
     for error in errors {
         if let Some(field) = moved.iter().find_map(|(from, to)| moved_path(&error.field, from, to)) {
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_object_is_checked_unless_its_field_is_a_pointer() {
+    fn fields_below_an_absent_field_are_checked_unless_the_field_is_a_pointer() {
         let spec_only = json!({"spec": {}});
         assert_eq!(reported_fields(("spec.a.name", Check::Required), &spec_only), ["spec.a.name"]);
         assert!(reported_fields(("spec.a?.name", Check::Required), &spec_only).is_empty());
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_path_keeps_the_last_indexes() {
+    fn a_moved_path_has_the_last_list_indexes_of_the_original_path() {
         let moved = |field, from, to| moved_path(field, from, to);
         assert_eq!(moved("v[0].c[2].t", "v[].c[].t", "c[].t").as_deref(), Some("c[2].t"));
         assert_eq!(moved("s.modes[1]", "s.modes[]", "s.modes").as_deref(), Some("s.modes"));

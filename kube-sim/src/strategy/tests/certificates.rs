@@ -242,7 +242,7 @@ fn a_status_changes_only_if_one_terminal_condition_is_added() {
 }
 
 #[test]
-fn an_issued_certificate_has_the_requested_key_and_the_times_of_the_status() {
+fn an_issued_certificate_must_have_the_requested_key_and_the_times_in_the_status() {
     let key = KeyPair::generate().unwrap();
     let issued = |chain: &str, times: [&str; 3]| {
         let mut status = status_with_condition("Issued");

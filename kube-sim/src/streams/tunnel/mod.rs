@@ -217,7 +217,8 @@ where
                         return;
                     }
                 }
-                // As with a kubelet, an error arrives before the end of the data.
+                // If the handler has failed, do not end the data stream here. As with a kubelet, the client
+                // then receives the error before the data stream ends.
                 if !failed.load(Ordering::Relaxed) {
                     // The result is ignored: if this send fails, the connection to the client has ended.
                     let _ = frames.send(Frame::Data { id: data, fin: true, data: Bytes::new() }).await;

@@ -103,7 +103,8 @@ impl Session {
         if waited.timed_out() { Gate::Over } else { state.gate }
     }
 
-    /// Blocks until `count` watches wait at the gate. Returns `false` if fewer watches wait after [`WAIT_LIMIT`].
+    /// Blocks until at least `count` watches wait at the gate. Returns `false` if this takes longer than
+    /// [`WAIT_LIMIT`].
     pub(crate) fn wait_for_watches(&self, count: usize) -> bool {
         let few = |state: &mut State| state.waiting < count;
         let (_state, waited) = self

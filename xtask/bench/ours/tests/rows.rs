@@ -93,7 +93,7 @@ fn list_rows_and_store_rows_receive_all_objects() {
 }
 
 #[test]
-fn the_rows_events_and_relist_reach_the_final_state() {
+fn the_event_row_and_the_relist_row_reach_their_final_states() {
     check_row("events", PODS, Some("after-events"));
     check_row("relist", PODS, Some("relisted"));
 }

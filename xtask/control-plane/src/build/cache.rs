@@ -19,7 +19,9 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Opens the folder that [`CACHE_VARIABLE`] names, else `kube-xtask` below `XDG_CACHE_HOME`, else below `~/.cache`.
+    /// Opens the cache folder, and creates it if it is missing. [`CACHE_VARIABLE`] sets the path of the
+    /// folder. If this variable is not set, the folder is `$XDG_CACHE_HOME/kube-xtask`. If `XDG_CACHE_HOME`
+    /// is not set either, the folder is `~/.cache/kube-xtask`.
     ///
     /// # Errors
     /// When none of [`CACHE_VARIABLE`], `XDG_CACHE_HOME` and `HOME` is set, or the folder cannot be created.
@@ -47,7 +49,7 @@ impl Cache {
         &self.folder
     }
 
-    pub(super) fn build_path(&self, name: &str) -> PathBuf {
+    pub(super) fn path_of_build(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 

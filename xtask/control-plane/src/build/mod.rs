@@ -90,7 +90,7 @@ impl Binaries {
     ) -> anyhow::Result<Self> {
         let recipes = [Recipe::etcd(), Recipe::kwok(), Recipe::kubelet(), Recipe::kubernetes(version)];
         let missing =
-            || recipes.iter().filter(|recipe| !recipe.has_build_at(&cache.build_path(&recipe.name)));
+            || recipes.iter().filter(|recipe| !recipe.has_build_at(&cache.path_of_build(&recipe.name)));
         if missing().next().is_some() {
             Scratch::sweep(cache.folder());
             progress.note(&first_build_note(missing(), cache.folder()));
@@ -98,7 +98,7 @@ impl Binaries {
         for recipe in &recipes {
             build_if_missing(recipe, cache, progress).await?;
         }
-        let [etcd, kwok, kubelet, kubernetes] = recipes.map(|recipe| cache.build_path(&recipe.name));
+        let [etcd, kwok, kubelet, kubernetes] = recipes.map(|recipe| cache.path_of_build(&recipe.name));
         let mut stages = Vec::new();
         for (_, folder, names) in Recipe::kwok().files {
             stages.extend(names.iter().map(|name| kwok.join(folder).join(name)));
@@ -144,7 +144,7 @@ impl Kubectl {
         }
         Ok(recipes.map(|(version, recipe)| Self {
             version: version.to_owned(),
-            folder: cache.build_path(&recipe.name),
+            folder: cache.path_of_build(&recipe.name),
         }))
     }
 }
@@ -164,7 +164,7 @@ fn refuse_kube_sim(program: &Path) -> anyhow::Result<()> {
 
 /// Builds a recipe, unless the cache contains a complete build of it.
 async fn build_if_missing(recipe: &Recipe, cache: &Cache, progress: &Progress) -> anyhow::Result<()> {
-    let path = cache.build_path(&recipe.name);
+    let path = cache.path_of_build(&recipe.name);
     if recipe.has_build_at(&path) {
         return Ok(());
     }

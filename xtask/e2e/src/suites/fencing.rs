@@ -103,7 +103,8 @@ fn parse_time(value: &Value) -> anyhow::Result<Timestamp> {
     text.parse().with_context(|| format!("{text} is not a time"))
 }
 
-/// Records the renewals of the lease, and the patches in the journal of kube-sim.
+/// Reads the lease and the journal of kube-sim repeatedly. Adds the renewals and the patches that it finds to
+/// `seen`.
 async fn record_renewals_and_patches(env: Env, seen: Arc<Mutex<Records>>) {
     let leases: Api<Lease> = env.api();
     let mut read = 0;

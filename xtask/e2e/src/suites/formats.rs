@@ -113,7 +113,7 @@ async fn lists_of_all_kinds_are_equal_in_both_formats(env: Env) -> Outcome {
         }
         let api: Api<DynamicObject> = Api::dynamic(client.clone(), &resource, &capabilities.scope);
         let lp = ListParams::default().limit(200);
-        // Another case may have removed its custom resource definition since discovery.
+        // Since discovery, another case may have deleted the custom resource definition of `resource`.
         let Ok(json) = api.clone().wire_format(WireFormat::Json).list(&lp).await else { continue };
         types.take_and_check_protobuf();
         let protobuf = match api.wire_format(WireFormat::Protobuf).list(&lp).await {

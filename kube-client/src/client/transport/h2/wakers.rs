@@ -101,8 +101,8 @@ fn wake_driver(state: MutexGuard<'_, State>) {
     }
 }
 
-/// The turn of a request, whose task polls the connection. After this value is dropped, a wake-up of the connection wakes
-/// the task of the connection again.
+/// A turn of a request: the time in which the task of this request polls the connection. Dropping this value
+/// ends the turn. A later wake-up of the connection wakes the task of the connection again.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     wakers: &'a Wakers,
@@ -122,8 +122,9 @@ impl Turn<'_> {
         true
     }
 
-    /// Must be called after a poll of the connection: a later wake-up of the connection then wakes `waker`. If the
-    /// connection was woken during the poll, wakes `waker` immediately.
+    /// Must be called after each poll of the connection. Stores `waker`, which the next wake-up of the
+    /// connection wakes. If the connection was woken during the poll, wakes `waker` immediately.
+    /// Does nothing if the turn has ended.
     pub(super) fn end_poll(&self, waker: &Waker) {
         let mut state = self.wakers.state();
         let is_poll_due = state.is_poll_due;

@@ -76,7 +76,7 @@ fn find_bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (
 }
 
 pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
-    let (names, added) = containers_that_add(pod, &DEFAULT_CAPABILITIES);
+    let (names, added) = find_extra_capabilities(pod, &DEFAULT_CAPABILITIES);
     if names.is_empty() {
         return None;
     }
@@ -85,7 +85,7 @@ pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
 
 /// Finds the capabilities that containers add although `allowed` does not contain them. Returns the names of
 /// the containers, and the capabilities.
-fn containers_that_add(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet<String>) {
+fn find_extra_capabilities(pod: Pod<'_>, allowed: &[&str]) -> (Vec<String>, BTreeSet<String>) {
     let mut added = BTreeSet::new();
     let names = pod.container_names(|container| {
         let list = items(&container["securityContext"]["capabilities"], "add");
@@ -109,7 +109,7 @@ pub(super) fn restricted_capabilities(pod: Pod<'_>) -> Option<Violation> {
         let mut dropped = items(&container["securityContext"]["capabilities"], "drop");
         !dropped.any(|capability| capability == "ALL")
     });
-    let (adding, added) = containers_that_add(pod, &["NET_BIND_SERVICE"]);
+    let (adding, added) = find_extra_capabilities(pod, &["NET_BIND_SERVICE"]);
     let mut details = Vec::new();
     if !keeping.is_empty() {
         details.push(format!(

@@ -38,8 +38,8 @@ type Key = [String; 4];
 /// An error of a policy whose failure policy is `Fail`.
 struct Denial {
     message: String,
-    /// Whether the reason of the response is `Invalid`. If not, the reason is `Forbidden`: the policy or the binding
-    /// cannot be used.
+    /// The reason in the response: true for `Invalid`, false for `Forbidden`. The value is false if the
+    /// policy or the binding cannot be used, and true for every other error.
     is_invalid: bool,
 }
 
@@ -54,7 +54,8 @@ enum Failure {
 /// Runs the mutating policies of one request, and remembers the invocations to repeat.
 #[derive(Debug, Default)]
 pub(in crate::handler::plugins) struct MutatingPolicies {
-    /// The invocations of the first round that the second round repeats.
+    /// The invocations that the second round repeats. They ran in the first round, and their policies have
+    /// the reinvocation policy `IfNeeded`.
     reinvocable: BTreeSet<Key>,
 }
 

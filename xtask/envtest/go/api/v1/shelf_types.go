@@ -23,7 +23,7 @@ const (
 // ShelfSpec is the desired state of a Shelf.
 type ShelfSpec struct {
 	Books []string `json:"books"`
-	// Order is Given by default: the defaulting webhook replaces an empty Order.
+	// Order has the default value "Given". The defaulting webhook sets this value if Order is empty.
 	Order Order `json:"order,omitempty"`
 	// Locked makes the validating webhook refuse the deletion of the Shelf.
 	Locked bool `json:"locked,omitempty"`

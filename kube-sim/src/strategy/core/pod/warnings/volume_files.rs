@@ -33,7 +33,7 @@ pub(super) fn warn_of_overlaps(volume: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// A source of files with a list of items.
+/// A kind of volume source. The list `items` of a source of this kind contains the paths of its files.
 #[derive(Clone, Copy)]
 struct Source {
     /// The field of a volume, or of one of the sources of a projected volume.

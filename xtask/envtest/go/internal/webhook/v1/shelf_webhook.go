@@ -19,7 +19,7 @@ func SetupShelfWebhookWithManager(mgr ctrl.Manager) error {
 		WithDefaulter(Defaulter{}).WithValidator(Validator{}).Complete()
 }
 
-// Defaulter sets an empty order of the books to Given.
+// Defaulter sets Spec.Order of a Shelf to Given if Spec.Order is empty.
 type Defaulter struct{}
 
 // Default implements admission.Defaulter.
