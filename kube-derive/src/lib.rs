@@ -1,5 +1,5 @@
-// The examples of the README need kube-client, whose tests depend on this crate. Therefore kube-client runs these
-// examples.
+// The examples of the README use kube-client. The tests of kube-client depend on this crate, so a dependency
+// on kube-client would be circular. Therefore kube-client runs these examples.
 #![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 //!
 //! Implementation of `CustomResource`: `input` parses, `validate` checks, `model` sets defaults, `expand` generates the

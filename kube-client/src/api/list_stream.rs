@@ -89,7 +89,8 @@ impl<T: Send + 'static> ListStream<T> {
         Self { items, decoder }
     }
 
-    /// Sets how much memory a decoded item is expected to use. The default is [`ValueSize::Decoded`].
+    /// Sets how much memory an emitted item is expected to use: as much as a decoded object, which is the default, or as
+    /// much as a compressed text.
     pub(super) fn with_value_size(mut self, value_size: ValueSize) -> Self {
         self.items.set_value_size(value_size);
         self

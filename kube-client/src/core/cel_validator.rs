@@ -210,7 +210,8 @@ impl Rules {
         rules.any(|compiled| compiled.is_transition_rule && compiled.rule.rule == expression)
     }
 
-    /// Converts an error of kube-cel for one of these rules. `path` is the path of the node.
+    /// Converts an error that kube-cel returned for one of the rules in `self`. `path` is the path of the
+    /// validated value.
     fn convert_error(&self, path: &str, error: kube_cel::ValidationError) -> ValidationError {
         let kind = match error.kind {
             kube_cel::ErrorKind::ValidationFailure => ErrorKind::ValidationFailure,

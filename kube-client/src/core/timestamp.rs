@@ -8,8 +8,9 @@ use jiff::{Timestamp, civil::date, fmt::temporal::Pieces};
 /// The range of `Timestamp` ends about a day before the end of the year 9999. Go has no such limit: API servers store
 /// `9999-12-31T23:59:59Z`, which programs write for "never".
 pub(crate) fn nearest_timestamp_if_out_of_range(text: &str) -> Option<Timestamp> {
-    // Fast path: a time out of range has one of these prefixes, because offsets below -22:00 do not occur in
-    // practice. A time in range rarely has such a prefix.
+    // Fast path: a time out of range has one of these prefixes, and a time in range rarely has one. The range
+    // ends at 9999-12-30T22:00:00Z. A later time has a date before 9999-12-30 only if its offset is below
+    // -22:00. Such offsets do not occur in practice.
     if !text.starts_with("9999-12-3") && !text.starts_with('-') {
         return None;
     }

@@ -186,7 +186,8 @@ impl RestMapper {
         let found = state.snapshot.as_deref().map(&search);
         match (found, state.error) {
             (Some(Ok(found)), _) => return Ok(found),
-            // The last refresh failed, so the mapper does not know whether the server has this name.
+            // The last refresh failed, so the mapper does not know whether the server
+            // has what the caller searches for.
             (_, Some(error)) if recent => return Err(DiscoveryError::Unavailable(error).into()),
             (Some(Err(missing)), None) if recent => return Err(missing),
             _ => {}

@@ -189,7 +189,8 @@ fn outgoing_messages(
                 Poll::Pending => {}
             }
         }
-        // The stream never ends: the server ends the connection.
+        // This stream must not end: at its end, the writer would close the connection while the process still
+        // runs. The server closes the connection.
         Poll::Pending
     })
 }

@@ -35,7 +35,8 @@ struct Attrs {
 /// All keys of `#[x_kube(..)]`.
 const KNOWN_KEYS: &[&str] = &["validation", "merge_strategy", "cel", "crates"];
 
-/// The attributes that the copy keeps: those that the derive of schemars reads.
+/// The attributes that the derive macro of schemars reads. The generated copy of the type keeps only these
+/// attributes.
 const KEPT_ATTRIBUTES: &[&str] = &["serde", "schemars", "validate", "garde", "doc", "deprecated"];
 
 /// Removes the attributes that the copy must not have.
@@ -235,8 +236,9 @@ fn expand(
     }
 }
 
-/// The name of the schema: the name of the original type, not the name of the copy. For a generic type, the name is a
-/// format string with the names of the parameters, as in the derive of schemars.
+/// The name of the schema: the name of the type with the derive, not the name of the copy that this macro
+/// generates. For a generic type, the name is a format string with the names of the parameters, as in the
+/// derive of schemars.
 fn schema_name(name: &Ident, generics: &Generics) -> String {
     let parameters = generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Type(parameter) => Some(&parameter.ident),

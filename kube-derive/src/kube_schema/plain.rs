@@ -125,7 +125,7 @@ fn expand_default(
     };
     quote!(|| {
         #[allow(unused_imports, reason = "only a type without `Serialize` needs the trait")]
-        use #support::NotSerialize as _;
+        use #support::SerializeFallback as _;
         let __default: #ty = #default;
         #value
     })

@@ -186,7 +186,7 @@ mod tests {
     use std::error::Error as _;
 
     #[test]
-    fn display_contains_the_failure_and_its_cause_and_source_repeats_neither() {
+    fn the_text_contains_the_failure_and_its_cause_but_not_the_text_of_the_source() {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
         let object = || Box::new(ObjectRef::<DynamicObject>::new_with("a", kind.clone()));
         let mapper = ("/api/v1/pods".to_owned(), "n/b".to_owned(), "boom".to_owned());

@@ -210,8 +210,8 @@ impl Gates {
     fn current_state(&self) -> State {
         let gates: Vec<_> = self.gates.iter().map(|gate| (gate, gate.is_open())).collect();
         if gates.iter().any(|(_, is_open)| !is_open) {
-            // Also watch the open gates that may close: the handle of such a gate may be dropped while another gate is
-            // closed.
+            // Also watch the open gates that may close. If the handle of such a gate is dropped, the gate can
+            // never open again. `poll_open` must then return an error, even while another gate is closed.
             let watched = gates.into_iter().filter(|(gate, is_open)| gate.may_close || !is_open);
             let first =
                 select_all(watched.map(|(gate, is_open)| gate.clone().wait_for_change(is_open).boxed()));

@@ -56,8 +56,9 @@ impl<K: Resource> Controller<K> {
 }
 
 impl Inspector {
-    /// The current state; `None` if the controller does not answer within `limit`, because it shuts down, has ended or its
-    /// task is blocked, or if [`MAX_REQUESTS`] requests wait already.
+    /// The current state; `None` if the controller does not answer within `limit`, or if [`MAX_REQUESTS`]
+    /// requests are already waiting. A controller does not answer while it shuts down, after it has ended, or
+    /// while its task is blocked.
     pub(crate) async fn inspect(&self, limit: Duration) -> Option<Inspection> {
         let (sender, answer) = oneshot::channel();
         self.requests.try_send(sender).ok()?;

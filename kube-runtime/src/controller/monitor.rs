@@ -178,8 +178,9 @@ impl Monitor {
         keys
     }
 
-    /// Resets [`check_oldest_ready_key`](Self::check_oldest_ready_key). The dispatcher calls this function
-    /// while a gate is closed, so that this time does not count as waiting time.
+    /// Clears the state that [`check_oldest_ready_key`](Self::check_oldest_ready_key) keeps between its
+    /// calls. The dispatcher calls this function while a gate is closed. Therefore the time before the gate
+    /// opens does not count as waiting time of the keys.
     pub(super) fn reset_check_of_ready_keys(&mut self) {
         self.watermarks.clear();
         self.has_stuck_key = false;
@@ -213,7 +214,7 @@ mod tests {
             advance(CHECK_INTERVAL).await;
             assert!(monitor.take_due_check(), "round {round}");
         }
-        // After the last reconcile, one more check is due, and then none.
+        // The controller is idle from now on (`is_busy` is false): one more check is due, and then none.
         for (is_due, limit) in [(true, CHECK_INTERVAL), (false, 10 * CHECK_INTERVAL)] {
             let due =
                 timeout(limit + Duration::from_secs(1), poll_fn(|cx| monitor.poll_due_check(false, cx)))

@@ -168,8 +168,8 @@ impl Changes<Delta<OwnedObject>> {
 }
 
 impl<T: Send + 'static> Changes<T> {
-    /// The items of a stream, such as objects. `resource` is the name of the stream in errors, such as the kind of the
-    /// objects. The source has no gate.
+    /// The items of a stream, such as objects. `resource` is the name of the stream in errors. For a stream
+    /// of objects, pass for example their kind. The source has no gate.
     pub fn of_stream(
         resource: &str,
         stream: impl Stream<Item = watcher::Result<T>> + Send + 'static,

@@ -117,7 +117,8 @@ where
         operations
     }
 
-    /// The operations that remove each occurrence of the finalizer: the server does not deduplicate the list.
+    /// The operations that remove each occurrence of the finalizer. The list may contain the finalizer
+    /// several times, because the server does not deduplicate the list.
     fn operations_to_remove(&self, object: &K) -> Vec<PatchOperation> {
         let mut operations = uid_test_operations(object);
         // Iterate in reverse, because a removal shifts the later indices.

@@ -93,7 +93,7 @@ impl<K: Resource + DeserializeOwned + Send + 'static> Informer<K> {
         Self { cycle, writer, store, backlog: Backlog::default(), pending: None }
     }
 
-    /// Sets the duration of the watch of each poll.
+    /// Sets how long each call of [`poll`](Informer::poll) watches.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.cycle.set_timeout(timeout);

@@ -1,4 +1,4 @@
-//! `Checks`: the checks of the probes, and the text of their answers.
+//! `Checks`: the checks of `/healthz` and `/readyz`. `Report`: the results of the checks, as text.
 
 use std::{
     fmt::Write,

@@ -199,8 +199,8 @@ impl<K: Hash + Eq + Clone> ControllerMetrics<K> {
         handles.longest_running.set(longest);
     }
 
-    /// Increases the counter `metric` by one. Each of these problems has its own counter: a key waits for too
-    /// long, a reconcile takes too long, or a key is reconciled in a hot loop.
+    /// Increases the counter `metric` by one. There are three problems: a key waits for too long, a reconcile
+    /// takes too long, and a key is reconciled in a hot loop. Each problem has its own counter.
     pub(crate) fn count_problem(&self, metric: &'static str) {
         metrics::counter!(metric, "controller" => self.name.clone()).increment(1);
     }

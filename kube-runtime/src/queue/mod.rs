@@ -31,8 +31,9 @@ const MAX_CAPACITY_WHEN_EMPTY: usize = 1024;
 pub struct Priority(i32);
 
 impl Priority {
-    /// The priority of requests to reconcile all objects, and of requests for the objects in the first snapshot. These
-    /// requests are processed after changes. The value is the same as in controller-runtime.
+    /// The priority of a reconcile that was requested for all objects, and of a reconcile for an object in
+    /// the first snapshot. These reconciles run after the reconciles for changes. The value is the same as in
+    /// controller-runtime.
     pub const LOW: Self = Self(-100);
     /// The priority of changes, 0.
     pub const DEFAULT: Self = Self(0);

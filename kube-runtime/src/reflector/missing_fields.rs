@@ -1,6 +1,6 @@
-//! `MissingFieldsDetector`: decides whether a type lacks many fields of its objects. For such a type, a compact store
-//! keeps each object as the type serializes it, because the server's text contains fields that the program
-//! cannot read.
+//! `MissingFieldsDetector`: decides whether a Rust type lacks many of the fields that its objects have on
+//! the server. For such a type, a compact store keeps the JSON that the type serializes, not the server's
+//! text: the server's text contains fields that the program cannot read.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

@@ -76,7 +76,9 @@ impl<K> PackingBatches<K> {
         true
     }
 
-    /// Spawns a task that packs the incomplete batch. Call this when no further object is expected.
+    /// Spawns a task that packs the batch in `filling`. [`add_object`](Self::add_object) calls this when the
+    /// batch is full. The writer must call this when no further object is expected, because the last batch
+    /// may not be full.
     pub(super) fn flush(&mut self, codec: &Arc<Codec<K>>) {
         if let Some((runtime, batch)) = self.filling.take() {
             self.tasks.push_back(AbortOnDrop::new(codec.spawn_packing(&runtime, batch)));

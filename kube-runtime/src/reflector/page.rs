@@ -230,7 +230,8 @@ pub(super) struct Move {
 }
 
 impl MoveQueue {
-    /// Adds an object. Ignores an object of at least half a page, which gains nothing from a shared page.
+    /// Adds an object. Ignores an object of at least half a page: such an object is large enough for a page
+    /// of its own, and gains nothing from a shared page.
     pub(super) fn add_object(&mut self, packed: &Packed) {
         let size = packed.size();
         if size < PAGE_SIZE / 2 {

@@ -72,8 +72,8 @@ impl<K: Storable> ListedObject<K> {
 pub(super) struct Snapshot<K> {
     /// The new map, which replaces the readers' map when the snapshot is complete.
     pub(super) objects: ObjectMap<StoredObject<K>>,
-    /// The objects that the readers' map does not contain, or contains in another state, in the order of the list. Empty
-    /// if no consumer needs these objects.
+    /// The new and the changed objects: the readers' map does not contain such an object, or contains another
+    /// state of it. The objects are in the order of the list. Empty if no consumer needs these objects.
     pub(super) listed: Vec<ListedObject<K>>,
     /// Whether an entry of `listed` may be outdated, because its object was deleted or listed again after the
     /// entry was added.

@@ -366,9 +366,9 @@ impl<K: Storable> Writer<K> {
                 next.deleted.insert(owned_key(key));
             }
             let codec = self.shared.codec().map(|codec| &**codec);
-            // `last` can belong to a successor of `known`: an object with the same name and another uid. Then
-            // `last` is not the final state of `known`. The store does not contain a successor that was
-            // undecodable.
+            // `last` can belong to another object than `known`: an object with the same name and another uid.
+            // This happens if the new object could not be decoded, because the store then still contains the
+            // old object. In this case, `last` is not the final state of `known`.
             let is_same = known
                 .is_some_and(|known| last.as_ref().is_none_or(|last| !known.is_different_from(last, codec)));
             let is_first = is_same && record_deletion(&mut self.deletions, key, last);

@@ -1,4 +1,5 @@
-//! Predicates: hashes of an object's properties, for filters that drop changes to other properties.
+//! Predicates: functions that hash properties of an object. The filters of this module pass an object only if the hash has
+//! changed. Therefore they drop changes to properties that are not hashed.
 
 use crate::log_limit::LogLimit;
 use crate::watcher::Result;

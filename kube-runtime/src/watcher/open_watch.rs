@@ -103,7 +103,7 @@ impl<K> OpenWatch<K> {
         }
     }
 
-    /// The input for the end of the watch.
+    /// The input of the function `step` for the end of the watch.
     pub(super) fn input_for_end(&self) -> Input {
         let worked = self.since.elapsed() >= BRIEF_LIMIT;
         Input::Ended(if worked { Ending::Worked } else { self.ending })

@@ -250,7 +250,7 @@ async fn concurrent_publishers_create_one_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_request_is_an_error_and_the_next_occurrence_writes_the_event() {
+async fn a_failed_request_is_an_error_and_the_event_is_written_at_its_next_occurrence() {
     let sim = Sim::new();
     let recorder = recorder(&sim);
     let fault = sim.faults().add(Rule::new(Action::status(403)).resource("events"));

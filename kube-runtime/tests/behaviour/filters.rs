@@ -1,8 +1,10 @@
 //! A model test of watcher, filters, store, index, subscribers and informer. The server executes a short random sequence
 //! of changes and failures. Afterwards, the store must contain the objects on the server that the filter selects. The
 //! test does not compare an object whose last state cannot be decoded. The index of the store and each consumer of
-//! changes must have the same objects as the store. For each object that a consumer has received and no longer has, the
-//! consumer must have received exactly one deletion, or several deletions if the object may reappear.
+//! changes must have the same objects as the store. For each object that a consumer has received and no
+//! longer has, the consumer must have received exactly one deletion. Several deletions are allowed if the
+//! server restores a state or the watcher filters by labels: the consumer can then receive a deleted object
+//! again.
 #![expect(clippy::disallowed_types, reason = "each sequence has a seed of its own")]
 
 mod observers;

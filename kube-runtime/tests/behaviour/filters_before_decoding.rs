@@ -1,4 +1,4 @@
-//! Tests of the filters that run before an object is decoded. They run against the simulated server.
+//! Tests of the filters that run before an object is decoded. The tests use the simulated server.
 
 use crate::common::{client, format_item};
 use futures::StreamExt;

@@ -116,7 +116,7 @@ async fn tls_uses_a_changed_certificate_for_new_connections() {
     let answer = get_over_tls(running.address, &first).await.unwrap();
     assert!(answer.contains("200 OK"), "{answer}");
     let mut refused = Vec::new();
-    // The connection may be reset.
+    // Ignore an error of the read: the manager may reset the connection.
     let _ = timeout(WAIT_LIMIT, plain.read_to_end(&mut refused)).await.unwrap();
     assert!(!String::from_utf8_lossy(&refused).contains("HTTP/1.1 200"), "{refused:?}");
     let probe = send(TcpStream::connect(probes).await.unwrap(), "GET", "/healthz", None).await.unwrap();

@@ -1,4 +1,5 @@
-//! Tests of clients whose requests reach API servers with lagging watch caches.
+//! Tests of clients whose requests reach several replicas of the API server. The watch caches of some
+//! replicas lag behind the storage.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -10,8 +10,8 @@ use kube_sim::Sim;
 use kube_sim::fault::{Action as Fault, Rule};
 use serde_json::json;
 
-/// Watches config maps for `seconds`. A mock server answers the requests from `script`. `version` is the
-/// resource version of the lists.
+/// Watches the config maps of a mock server for `seconds`. `script` contains the responses of the server.
+/// `version` is the resource version of the lists.
 async fn watch_scripted_server(script: Script, version: &'static str, seconds: u64) {
     let (maps, _) = maps_of(script, version);
     poll_for(seconds, &mut watcher(maps, paged_list_config()).boxed()).await;

@@ -106,8 +106,8 @@ impl FieldSet {
         }
     }
 
-    /// Returns a copy of the set with additional paths of one element. For each path with two or more
-    /// elements, the copy also contains the first element as a path, if `keep` returns true for this element.
+    /// Returns a copy of the set with additional paths, each with a single element. These are the first
+    /// elements of the paths with two or more elements: those elements for which `keep` returns true.
     pub(super) fn with_members(&self, keep: impl Fn(&Element) -> bool) -> Self {
         let mut members = self.members.clone();
         members.extend(self.children.keys().filter(|element| keep(element)).cloned());

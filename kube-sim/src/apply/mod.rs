@@ -105,10 +105,12 @@ pub(crate) fn track_ownership(cx: &Context<'_>, live: Option<&Value>, new: &mut 
     after.write_to(new);
 }
 
-/// Whether `writer` owns fields after the write, and none of these fields had a manager before the write. The
-/// `managedFields` of a `Scale` contain only the entries that own the replica count. If no entry owns the
-/// replica count, the API server handles the `Scale` as an object that is not tracked yet, so the write adds
-/// no entry.
+/// Whether `writer` owns fields after the write, and none of these fields had a manager before the write.
+///
+/// If this is true for a write to `scale`, the write adds no entry to `managedFields`. The reason: the API
+/// server handles a `Scale` without managed fields as an object that is not tracked yet. The `managedFields`
+/// of a `Scale` contain only the entries that own the replica count. They are therefore empty if no manager
+/// owns the replica count.
 fn owns_only_previously_unowned_fields(before: &Managers, after: &Managers, writer: &Manager) -> bool {
     let Some(taken) = after.0.get(writer) else { return false };
     before.0.values().all(|owned| owned.fields.intersection(&taken.fields).is_empty())

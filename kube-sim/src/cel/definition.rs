@@ -93,8 +93,9 @@ impl SchemaCheck<'_> {
         }
     }
 
-    /// Checks that the defaults in a schema and in its subschemas satisfy the rules. Ignores a schema, and all
-    /// schemas inside it, if [`Self::has_errors`] is true for the schema.
+    /// Checks the defaults in a schema and in its subschemas. The default of a schema must satisfy the CEL
+    /// rules of this schema and of its subschemas. Ignores a schema, and all schemas inside it, if
+    /// [`Self::has_errors`] is true for the schema.
     fn check_defaults(&mut self, schema: &Value, path: &str) {
         if self.has_errors(path) {
             return;

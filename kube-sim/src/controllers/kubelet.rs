@@ -15,8 +15,8 @@ const PODS: &str = "/pods";
 /// The time from the request to delete a pod until the pod is removed, unless the grace period is shorter.
 const POD_REMOVAL_DELAY: Duration = Duration::from_secs(1);
 
-/// The key of a terminating pod with a grace period; none while a [`Workload`](crate::workload::Workload) simulates
-/// kubelets.
+/// The key of a terminating pod with a grace period; none while a
+/// [`WorkloadSimulator`](crate::workload::WorkloadSimulator) simulates kubelets.
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if &**storage != PODS || is_deletion(event) || !event.object.is_terminating || state.simulates_kubelets {
         return Keys::new();

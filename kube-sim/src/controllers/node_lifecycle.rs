@@ -42,7 +42,7 @@ const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 /// of the pods of a deleted node.
 pub(super) fn keys_to_reconcile(state: &State, storage: &Arc<str>, event: &Event) -> Keys {
     if state.simulates_kubelets {
-        // A `Workload` simulates the failures of nodes, and deletes their pods.
+        // A `WorkloadSimulator` is running. It simulates the failures of nodes, and deletes the pods of failed nodes.
         return Keys::new();
     }
     match &**storage {

@@ -131,8 +131,8 @@ pub(crate) fn negotiate(header: &str, include_object: &str, offer: &Offer<'_>) -
     let known = |media: &str| {
         matches!(media, "*/*" | "application/json" | "application/yaml" | crate::protobuf::MEDIA_TYPE)
     };
-    // In the API server, the router refuses a request if it knows none of the media types. The router does not read the
-    // parameters of media types.
+    // In the API server, the router refuses a request if the router knows no media type in the `Accept`
+    // header. The router does not read the parameters of media types.
     if !entries.iter().any(|(media, _)| known(media)) {
         let offered = match endpoint {
             Endpoint::Object => MEDIA_TYPES.to_owned(),

@@ -59,7 +59,7 @@ pub(crate) fn with_stored_defaults(resource: &Resource, object: &StoredObject) -
 }
 
 /// Converts an object from one API version of a resource to another.
-pub(crate) fn between(from: &Resource, to: &Resource, object: Value) -> Value {
+pub(crate) fn between_versions(from: &Resource, to: &Resource, object: Value) -> Value {
     let mut object = to_storage_version(from, object);
     object["apiVersion"] = to.api_version.as_str().into();
     object["kind"] = to.kind.as_str().into();

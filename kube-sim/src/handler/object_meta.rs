@@ -13,10 +13,10 @@ use crate::status::SimError;
 /// random suffix.
 const MAX_GENERATED_NAME_PREFIX: usize = 58;
 
-/// Returns `metadata` as a map. Inserts an empty map if `metadata` is missing.
+/// Returns `metadata` as a map. Inserts an empty map if `metadata` is missing or null.
 ///
 /// # Errors
-/// 400 when `object` or its metadata is not a JSON object.
+/// 400 if `object` is not a JSON object, or if `metadata` is neither null nor a JSON object.
 pub(crate) fn metadata_mut(object: &mut Value) -> Result<&mut Map<String, Value>, SimError> {
     let Some(map) = object.as_object_mut() else {
         return Err(SimError::bad_request("the object provided is unrecognized: it is not a JSON object"));

@@ -22,7 +22,7 @@ pub(crate) fn usage(state: &State, quota: &Value) -> Amounts {
     let hard = parse_amounts(&quota["spec"]["hard"]);
     let mut used: Amounts = hard.keys().map(|name| (name.clone(), 0)).collect();
     for (storage, table) in state.tables() {
-        let concerned = hard.keys().any(|name| is_used_by_table(name, storage));
+        let concerned = hard.keys().any(|name| applies_to_table(name, storage));
         if !concerned {
             continue;
         }
@@ -119,8 +119,9 @@ fn add_to_existing_entries(sum: &mut Amounts, more: &Amounts) {
     }
 }
 
-/// Whether objects of the table can use the resource.
-fn is_used_by_table(resource: &str, storage: &str) -> bool {
+/// Whether the objects of the table `storage` can count towards `resource`, a key of the quota's `spec.hard` such as
+/// `requests.cpu`.
+fn applies_to_table(resource: &str, storage: &str) -> bool {
     match storage {
         "/pods" => {
             resource == "pods"

@@ -44,7 +44,8 @@ pub(crate) fn apply_defaults(schema: &Schema, object: &mut Value) {
 /// that must not be null.
 pub(crate) fn drop_nulls(schema: &Schema, object: &mut Value) {
     match object {
-        // In the schema of a custom resource, only the schemas of `metadata` are references. `coerce` handles metadata.
+        // In the schema of a custom resource, only the schemas of `metadata` are references.
+        // `coerce_metadata` handles metadata.
         Value::Object(map) if !schema.is_reference() => {
             map.retain(|name, value| {
                 let Some(entry) = schema.field(name) else { return true };

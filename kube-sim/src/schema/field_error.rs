@@ -162,7 +162,7 @@ impl FieldError {
         Self::new(FieldErrorKind::NotSupported, field, value, detail)
     }
 
-    /// The error that the object or item to which the value refers does not exist.
+    /// The error for a value that refers to a missing object or item.
     pub(crate) fn not_found(field: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::new(FieldErrorKind::NotFound, field, value, "")
     }

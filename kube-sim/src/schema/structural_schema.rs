@@ -44,7 +44,8 @@ pub(super) fn check(path: &str, schema: &Value, has_status: bool) -> CheckResult
     let is_structural = unsupported.is_none() && structural_errors.is_empty();
     errors.extend(structural_errors);
     open_api::check(path, schema, &mut errors);
-    // `open_api::check` also reports the unsupported constructs, except for `$schema`.
+    // Report the unsupported construct only if there is no other error: unless it is `$schema`,
+    // `open_api::check` has already reported it.
     if let Some(problem) = unsupported.filter(|_| errors.is_empty()) {
         errors.push(FieldError::invalid(path, "", problem));
     }

@@ -174,7 +174,7 @@ impl Parser<'_> {
 
     /// Parses the time zone offset and returns it in minutes east of UTC.
     fn parse_offset(&mut self) -> Result<i32, String> {
-        const LAYOUT_ELEMENT: &str = "Z07:00";
+        const GO_OFFSET_LAYOUT: &str = "Z07:00";
         if let Some(rest) = self.rest.strip_prefix('Z') {
             self.rest = rest;
             return Ok(0);
@@ -186,10 +186,10 @@ impl Parser<'_> {
         let sign = match self.rest.as_bytes().first() {
             Some(b'+') => 1,
             Some(b'-') => -1,
-            _ => return Err(self.mismatch_error(LAYOUT_ELEMENT)),
+            _ => return Err(self.mismatch_error(GO_OFFSET_LAYOUT)),
         };
         let (Some(hours), Some(":"), Some(minutes)) = (number(1), self.rest.get(3..4), number(4)) else {
-            return Err(self.mismatch_error(LAYOUT_ELEMENT));
+            return Err(self.mismatch_error(GO_OFFSET_LAYOUT));
         };
         // As in Go, the largest valid hour of an offset is 24, and the largest valid minute is 60.
         if hours > 24 {

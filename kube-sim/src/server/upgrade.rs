@@ -114,8 +114,8 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let (client, server) = tokio::io::duplex(PIPE_CAPACITY);
-    // A response 101 contains the client's side of the pipe. The two tasks below stop when this side is
-    // dropped.
+    // Nothing has to abort the two tasks below: they stop when the client's side of the pipe is dropped.
+    // A response 101 contains this side.
     tokio::spawn(serve_connection(server, Protocol::Http1, service, None));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await?;
     tokio::spawn(connection.with_upgrades());

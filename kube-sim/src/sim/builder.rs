@@ -287,8 +287,8 @@ impl SimBuilder {
     /// Serves the resource metrics API (`metrics.k8s.io/v1beta1`), which `kubectl top` and autoscalers read. By default it
     /// is not served, as in a cluster without metrics-server.
     ///
-    /// By default, a container of a running pod uses half of its resource requests, and a node uses the sum of its pods
-    /// and a constant part. Runs are therefore reproducible. [`Sim::set_container_usage`] and [`Sim::set_node_usage`]
+    /// By default, a container of a running pod uses half of its resource requests. A node uses what its pods use, plus a
+    /// fixed amount of CPU and memory. Runs are therefore reproducible. [`Sim::set_container_usage`] and [`Sim::set_node_usage`]
     /// set other values.
     ///
     /// # Examples

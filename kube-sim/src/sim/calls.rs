@@ -1,4 +1,5 @@
-//! Direct requests (the errors say "a direct call"): `Sim` calls the handlers without a connection, for tests and for `Workload`.
+//! Direct requests (the errors say "a direct call"): `Sim` calls the handlers without a connection, for tests and for
+//! `WorkloadSimulator`.
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, StreamExt as _};
@@ -102,8 +103,8 @@ impl Sim {
         Err(SimError::new(code, "", value.as_str().unwrap_or_default().trim()))
     }
 
-    /// Adds a direct request ([`Entry::direct`](crate::Entry::direct)) to the journal; `None` if the journal records no
-    /// bodies.
+    /// Adds a direct request ([`Entry::direct`](crate::Entry::direct)) to the journal. Returns the recorder
+    /// of the new entry. If the journal records no bodies, adds nothing and returns `None`.
     fn record_direct_request(&self, request: &Request) -> Option<Recorder> {
         let journal = &self.inner.journal;
         if !journal.records_bodies() {

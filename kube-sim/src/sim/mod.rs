@@ -293,8 +293,8 @@ impl Sim {
         &self.inner
     }
 
-    /// Sets whether a `Workload` simulates kubelets. If so, the `Workload` also binds pods to nodes and removes terminating
-    /// pods, and the controllers of the server do not.
+    /// Sets whether a `WorkloadSimulator` simulates kubelets. If so, it also binds pods to nodes and removes terminating pods,
+    /// and the controllers of the server do not.
     pub(crate) fn set_kubelets_simulated(&self, on: bool) {
         self.inner.lock().simulates_kubelets = on;
     }

@@ -26,7 +26,7 @@ pub enum Controller {
     /// Deletes objects whose owners do not exist, and completes deletions with the policies `Foreground` and `Orphan`.
     GarbageCollector,
     /// Does the work of kubelets for terminating pods: removes the pods from the store. Does not run while a
-    /// [`Workload`](crate::workload::Workload) simulates kubelets.
+    /// [`WorkloadSimulator`](crate::workload::WorkloadSimulator) simulates kubelets.
     Kubelet,
     /// Deletes the contents of terminating namespaces, then the namespaces.
     Namespace,

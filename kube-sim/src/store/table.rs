@@ -56,7 +56,7 @@ impl Event {
 
     /// The event with its objects in the form that clients of `resource` read. `read` converts an object to this form. The
     /// result for the resource of the first call is cached for all watches. If `read` changes no object, the result is this
-    /// event itself, because watches share the encoded frame of an event.
+    /// event itself, so that watches share the encoded frame of this event.
     pub(crate) fn to_read_form(
         self: &Arc<Self>,
         resource: &Arc<Resource>,

@@ -126,7 +126,8 @@ pub(crate) fn open(
     if options.send_initial == Some(true)
         && let Err(error) = check_cache_version(&mut state, arrival, options.version)
     {
-        // A wait for the cache helps only if the store has reached the version.
+        // After this error, the caller waits for the cache, and calls this function again. Return the error only if
+        // the store has already reached the version: otherwise the wait cannot help.
         if arrival.waits && options.version.is_none_or(|version| version <= state.version()) {
             return Err(error);
         }

@@ -22,9 +22,9 @@ use tokio::task::JoinHandle;
 use crate::{Controller, Sim};
 use engine::Engine;
 
-/// Builder of a workload simulator, with its settings; see [`Workload::builder`].
+/// Builder of a workload simulator, with its settings; see [`WorkloadSimulator::builder`].
 #[derive(Clone, Debug)]
-pub struct WorkloadBuilder {
+pub struct WorkloadSimulatorBuilder {
     seed: u64,
     nodes: usize,
     deployments: usize,
@@ -32,7 +32,7 @@ pub struct WorkloadBuilder {
     chaos: bool,
 }
 
-impl WorkloadBuilder {
+impl WorkloadSimulatorBuilder {
     /// The seed of the random changes; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -69,7 +69,7 @@ impl WorkloadBuilder {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(self, sim: &Sim) -> Workload {
+    pub fn start(self, sim: &Sim) -> WorkloadSimulator {
         let mut engine = Engine::new(sim.clone(), self.seed, self.nodes, self.deployments, self.chaos);
         sim.set_kubelets_simulated(true);
         let started = start_controllers(sim);
@@ -83,14 +83,14 @@ impl WorkloadBuilder {
                 engine.step();
             }
         });
-        Workload { sim: sim.clone(), task, started }
+        WorkloadSimulator { sim: sim.clone(), task, started }
     }
 }
 
 /// A running workload simulator. Dropping the value stops the simulator and the built-in controllers that the simulator
 /// has started. The created objects stay.
 #[derive(Debug)]
-pub struct Workload {
+pub struct WorkloadSimulator {
     sim: Sim,
     task: JoinHandle<()>,
     /// The built-in controllers that the simulator has started.
@@ -113,14 +113,20 @@ fn start_controllers(sim: &Sim) -> Vec<Controller> {
     started
 }
 
-impl Workload {
+impl WorkloadSimulator {
     /// Returns a builder with the default settings.
-    pub fn builder() -> WorkloadBuilder {
-        WorkloadBuilder { seed: 0, nodes: 5, deployments: 6, pace: Duration::from_millis(500), chaos: true }
+    pub fn builder() -> WorkloadSimulatorBuilder {
+        WorkloadSimulatorBuilder {
+            seed: 0,
+            nodes: 5,
+            deployments: 6,
+            pace: Duration::from_millis(500),
+            chaos: true,
+        }
     }
 }
 
-impl Drop for Workload {
+impl Drop for WorkloadSimulator {
     fn drop(&mut self) {
         self.task.abort();
         for controller in &self.started {

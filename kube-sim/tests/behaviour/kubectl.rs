@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use kube_sim::workload::Workload;
+use kube_sim::workload::WorkloadSimulator;
 use kube_sim::{Server, Sim};
 
 /// Runs the installed kubectl with the kubeconfig of a server and with an empty home directory.
@@ -142,8 +142,12 @@ async fn custom_resources_are_created_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_workload_simulator_rolls_out_a_deployment() {
     let sim = Sim::new();
-    let _workload =
-        Workload::builder().nodes(2).deployments(0).calm().pace(Duration::from_millis(20)).start(&sim);
+    let _workload = WorkloadSimulator::builder()
+        .nodes(2)
+        .deployments(0)
+        .calm()
+        .pace(Duration::from_millis(20))
+        .start(&sim);
     let (_server, Some(kubectl)) = start_server(&sim).await else { return };
     kubectl.run("create deployment web --image=web:1 --replicas=3", "").await;
     let done = kubectl.run("rollout status deployment/web --timeout=30s", "").await;

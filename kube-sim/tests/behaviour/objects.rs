@@ -403,7 +403,7 @@ async fn the_request_size_limit_of_etcd_applies_to_custom_resources() {
         )
     );
     assert!(message.ends_with(" vs. 2097152)"), "{message}");
-    // The request limit also applies to updates. A refused update changes nothing.
+    // etcd's limit on the size of a request also applies to updates. A refused update changes nothing.
     merge_patch(&sim, &format!("{path}/a"), json!({"y": "a".repeat(3000)})).await.fails(500, "");
     assert_eq!(get(&sim, &format!("{path}/a")).await.ok().get("y"), None);
 }

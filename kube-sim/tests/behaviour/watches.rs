@@ -168,7 +168,7 @@ async fn a_watch_sends_two_events_for_the_graceful_deletion_of_a_pod() {
 }
 
 #[tokio::test]
-async fn a_watch_can_select_partial_metadata_or_tables() {
+async fn a_watch_can_request_events_as_partial_metadata_or_as_tables() {
     let sim = Sim::new();
     post(&sim, PODS, pod("a")).await.ok();
     for (accept, kind) in [
@@ -222,7 +222,7 @@ async fn an_initial_list_from_a_future_version_ends_with_an_error_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restore_resets_the_version_and_open_watches_become_silent() {
+async fn a_restore_resets_the_version_and_silences_open_watches() {
     let sim = Sim::builder().bookmark_interval(Duration::from_secs(10)).build();
     post(&sim, CONFIG_MAPS, config_map("kept")).await.ok();
     let (snapshot, version) = (sim.snapshot(), sim.resource_version());

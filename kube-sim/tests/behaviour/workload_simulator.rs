@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{Watch, delete, get, merge_patch, post};
 use kube_sim::Sim;
-use kube_sim::workload::Workload;
+use kube_sim::workload::WorkloadSimulator;
 use serde_json::{Value, json};
 
 fn sim_with_fixed_seed() -> Sim {
@@ -15,7 +15,7 @@ fn sim_with_fixed_seed() -> Sim {
 #[tokio::test(start_paused = true)]
 async fn the_workload_completes_the_rollout_of_a_deployment() {
     let sim = sim_with_fixed_seed();
-    let _workload = Workload::builder().nodes(3).deployments(0).calm().start(&sim);
+    let _workload = WorkloadSimulator::builder().nodes(3).deployments(0).calm().start(&sim);
     let path = "/apis/apps/v1/namespaces/default/deployments";
     let deployment = json!({
         "metadata": {"name": "web"},
@@ -53,7 +53,7 @@ async fn the_workload_completes_the_rollout_of_a_deployment() {
 #[tokio::test(start_paused = true)]
 async fn the_workload_changes_the_cluster_continuously() {
     let sim = sim_with_fixed_seed();
-    let _workload = Workload::builder().seed(5).start(&sim);
+    let _workload = WorkloadSimulator::builder().seed(5).start(&sim);
     let (mut event_types, mut unready_nodes, mut phases) = (BTreeSet::new(), 0, BTreeSet::new());
     let mut pods = Watch::open(&sim, "/api/v1/pods?watch=1&timeoutSeconds=120").await;
     while let Some(event) = pods.next().await {
@@ -89,7 +89,7 @@ async fn the_same_seed_gives_the_same_run() {
     let mut runs = Vec::new();
     for seed in [9, 9, 10] {
         let sim = sim_with_fixed_seed();
-        let workload = Workload::builder().seed(seed).nodes(4).deployments(3).start(&sim);
+        let workload = WorkloadSimulator::builder().seed(seed).nodes(4).deployments(3).start(&sim);
         tokio::time::sleep(Duration::from_secs(20)).await;
         drop(workload);
         let mut all = Vec::new();
@@ -105,7 +105,7 @@ async fn the_same_seed_gives_the_same_run() {
 #[tokio::test(start_paused = true)]
 async fn dropping_the_workload_stops_the_changes() {
     let sim = sim_with_fixed_seed();
-    drop(Workload::builder().start(&sim));
+    drop(WorkloadSimulator::builder().start(&sim));
     tokio::time::sleep(Duration::from_secs(5)).await;
     let version = sim.resource_version();
     tokio::time::sleep(Duration::from_secs(60)).await;

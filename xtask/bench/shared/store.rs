@@ -1,4 +1,5 @@
-//! The rows that fill empty stores with the initial list, and the row that reads the objects of a compact store.
+//! The rows (measurements) of stores. Most rows measure the filling of empty stores with the initial list.
+//! One row measures the reads of the objects of a compact store.
 
 use std::sync::Arc;
 

@@ -61,7 +61,7 @@ use Bound::{AtLeast, AtMost};
 use Contender::{ClientGo, Kube};
 use Reference::{Number, Peer};
 
-/// A target for this project's figure in a row.
+/// Creates a target for this project's figure of the kind `metric` in the row `row`.
 const fn target(row: &'static str, metric: Metric, reference: Reference, bound: Bound) -> Target {
     Target { row, metric, reference, bound }
 }

@@ -14,9 +14,10 @@ use anyhow::Context;
 use super::build::Folders;
 use super::contender::Contender;
 
-/// The features of kube whose functions this project's crates have by default. The table "Cargo features" in
-/// `docs/migrating-from-kube.md` shows which features of kube are always available in these crates. These
-/// crates also have HTTP/2 and Protobuf. No feature of kube corresponds to HTTP/2 or to Protobuf.
+/// kube needs these features to offer what this project's crates offer by default. The table "Cargo
+/// features" in `docs/migrating-from-kube.md` shows which features of kube are always available in these
+/// crates. These crates also have HTTP/2 and Protobuf. No feature of kube corresponds to HTTP/2 or to
+/// Protobuf.
 const KUBE_FEATURES: [&str; 9] =
     ["admission", "client", "derive", "gzip", "jsonpatch", "oidc", "proxy", "runtime", "unstable-runtime"];
 

@@ -1,4 +1,5 @@
-//! The known differences: `data/known.yaml` for scenarios, `data/mutations.txt` for mutations.
+//! The known differences between kube-sim and a real API server. `data/known.yaml` lists the scenarios whose
+//! responses differ, and `data/mutations.txt` lists the mutations whose responses differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -44,8 +44,8 @@ impl fmt::Display for Interrupt {
     }
 }
 
-/// A listener for interrupts. After its creation, the signals no longer end the process. Therefore create the listener
-/// before any state that needs cleanup.
+/// A listener for SIGINT, SIGTERM and SIGHUP. After its creation, these signals no longer end the process.
+/// Therefore create the listener before any state that needs cleanup.
 #[derive(Debug)]
 pub struct Interrupts {
     int: Signal,

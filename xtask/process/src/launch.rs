@@ -14,7 +14,8 @@ use super::supervise::{SUBCOMMAND, this_binary};
 /// The stdin, stdout and stderr of a program, and its process group.
 #[derive(Debug, Clone)]
 pub enum Streams {
-    /// No stdin, and a new process group. The outputs are appended to two files, or to one file.
+    /// No stdin, and a new process group. Stdout and stderr are appended to files. One file may receive
+    /// both outputs.
     Files {
         /// The file for stdout.
         stdout: PathBuf,

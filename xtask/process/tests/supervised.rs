@@ -15,7 +15,7 @@ use xtask_process::{LaunchOptions, Streams, SupervisedProgram};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_xtask-process");
 
-/// A launch of `program` in the sandbox, with its output in the file `log`.
+/// The options that launch `program` in the sandbox. The program writes its output to the file `log`.
 fn launch_options(sandbox: &Sandbox, program: &str, args: &[&str]) -> LaunchOptions {
     let log = sandbox.path("log");
     let (name, value) = sandbox.mark_variable();

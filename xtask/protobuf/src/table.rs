@@ -65,10 +65,11 @@ struct Message {
 }
 
 impl Table {
-    /// Adds the description of a version that is newer than all versions added before.
+    /// Adds the messages of a version of Kubernetes. Each line of `description` describes one message. The
+    /// version must be newer than all versions added before.
     ///
     /// # Errors
-    /// If the description is malformed, or contradicts a version added before.
+    /// If the description is malformed, or contradicts the description of a version added before.
     pub fn add(&mut self, description: &str) -> anyhow::Result<()> {
         for line in description.lines() {
             let described: MessageLine = serde_json::from_str(line).context("parsing a message")?;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use kube_sim::Sim;
-use kube_sim::workload::Workload;
+use kube_sim::workload::WorkloadSimulator;
 
 /// The time between two steps of the workload while [`WorkloadOptions::start`] waits for the pods of the deployments.
 const START_PACE: Duration = Duration::from_millis(5);
@@ -33,8 +33,8 @@ impl WorkloadOptions {
     ///
     /// # Cancel safety
     /// Cancelling stops the fast workload. The created objects stay.
-    pub async fn start(self, sim: &Sim) -> Workload {
-        let builder = Workload::builder().seed(self.seed).nodes(self.nodes);
+    pub async fn start(self, sim: &Sim) -> WorkloadSimulator {
+        let builder = WorkloadSimulator::builder().seed(self.seed).nodes(self.nodes);
         let begin = Instant::now();
         let first = builder.clone().deployments(self.deployments).pace(START_PACE).calm().start(sim);
         while begin.elapsed() < START_LIMIT && !all_replicas_are_available(sim, self.deployments) {

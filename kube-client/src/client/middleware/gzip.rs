@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_flush_of_a_watch_is_decompressed_before_the_next_flush_arrives() {
+    async fn each_event_of_a_watch_is_decompressed_before_the_next_event_arrives() {
         let (server, body) = mpsc::unbounded();
         let mut body = decompressing_body(Body::wrap_stream(body.map(Ok::<_, Error>)));
         // Each event is a complete gzip member, as in the response of an API server to a streaming list.

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_warnings_of_a_header_before_the_first_malformed_one_are_read() {
+    fn only_the_warnings_before_the_first_malformed_warning_of_a_header_are_read() {
         for malformed in [
             "",
             "299",

@@ -84,7 +84,7 @@ async fn a_connection_that_the_server_closed_is_not_reused() {
             assert_eq!(server.accepted.load(SeqCst), connections);
         }
         server.closed.recv().await.unwrap();
-        // The sleep lets the runtime poll its I/O driver.
+        // During the sleep, the runtime polls its I/O driver, and the client detects the closed connection.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

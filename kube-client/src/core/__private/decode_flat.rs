@@ -94,7 +94,9 @@ impl<'de, V: Visitor<'de>, T: Deserialize<'de>> Visitor<'de> for SplitVisitor<'_
     }
 }
 
-/// The object's entries without the common fields. Stores the common fields in `common`.
+/// The `MapAccess` that the spec is deserialized from. It returns the entries of `map` without the common
+/// fields. It stores `metadata` and `status` in `common`, and compares `apiVersion` and `kind` with the
+/// definition.
 struct SpecEntries<'c, A, T> {
     map: A,
     common: &'c mut CommonFields<T>,

@@ -61,7 +61,7 @@ pub mod rules {
 pub use self::field_schema::{add_rules, set_merge_strategy};
 #[cfg(feature = "schema")]
 pub use self::plain_schema::{
-    NotSerialize, Property, SchemaName, SerializeProbe, enum_schema, object_schema,
+    Property, SchemaName, SerializeFallback, SerializeProbe, enum_schema, object_schema,
 };
 #[cfg(feature = "schema")]
 pub use self::schema::{crd_with_flat_schema, crd_with_schema, root_schema};

@@ -116,7 +116,7 @@ fn insert_description(schema: &mut Schema, description: &str) {
 }
 
 /// Serializes a value whose type may implement `Serialize`. `SerializeProbe(value).default_to_value()` calls the inherent method if
-/// the type implements `Serialize`, and the method of [`NotSerialize`] otherwise.
+/// the type implements `Serialize`, and the method of [`SerializeFallback`] otherwise.
 #[derive(Debug)]
 pub struct SerializeProbe<T>(pub T);
 
@@ -127,12 +127,12 @@ impl<T: Serialize> SerializeProbe<T> {
     }
 }
 
-/// Values whose type does not implement `Serialize`.
-pub trait NotSerialize: Sized {
+/// The fallback of [`SerializeProbe`]. Its method is called if the type of the value does not implement `Serialize`.
+pub trait SerializeFallback: Sized {
     /// Returns `None`.
     fn default_to_value(self) -> Option<Value> {
         None
     }
 }
 
-impl<T> NotSerialize for SerializeProbe<T> {}
+impl<T> SerializeFallback for SerializeProbe<T> {}

@@ -1,4 +1,4 @@
-//! Copies of local files into containers. The local files cannot be read.
+//! Tests that copy a local file into a container. The local file cannot be read.
 
 use std::io::ErrorKind;
 

@@ -136,8 +136,9 @@ impl<'r, 'de, 'f> Elements<'r, 'de, 'f> {
         Self { reader, element, depth, first: true }
     }
 
-    /// Moves to the next element, and returns true. At the end of the list, leaves the `]` unread, and returns false. If
-    /// the elements are skipped, consumes all of them, and returns false.
+    /// Moves to the next element, and returns true. At the end of the list, leaves the `]` unread, and
+    /// returns false. If the skipped fields include the elements of this list, consumes all elements, leaves
+    /// the `]` unread, and returns false.
     #[inline]
     fn advance_to_element(&mut self) -> Result<bool> {
         self.reader.leave_containers_down_to(self.depth)?;

@@ -327,7 +327,7 @@ fn the_first_objects_decide_whether_only_the_fields_of_the_type_are_stored() {
 }
 
 #[test]
-fn the_default_check_depends_on_the_type() {
+fn the_default_check_of_a_codec_depends_on_the_object_type() {
     use crate::reflector::codec::Check;
     use kube_client::core::{DynamicObject, PartialObjectMeta};
     assert_eq!(Codec::<ConfigMap>::new().check, Check::Syntax);

@@ -127,8 +127,8 @@ impl Diagnosis {
         }
     }
 
-    /// Restarts the observation of [`NoiseDetector`] after a snapshot. `version` is the resource version of
-    /// the snapshot. Warns if `version` is not a number.
+    /// Resets the [`NoiseDetector`] after a snapshot, so that it considers only the events after this snapshot.
+    /// `version` is the resource version of the snapshot. Warns if `version` is not a number.
     fn restart_noise_checks(&mut self, resource: &str, version: &str) {
         if self.noise.restart_observation(version) {
             return;

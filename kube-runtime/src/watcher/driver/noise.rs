@@ -44,7 +44,8 @@ pub(super) enum Finding {
     OnlyBookmarks { bookmarks: u32, within: Duration },
 }
 
-/// Observes the events of a watcher after its snapshots.
+/// Observes the events that a watcher receives after a snapshot. Detects repeated events, and bookmarks at a
+/// high rate without changes.
 #[derive(Debug, Default)]
 pub(super) struct NoiseDetector {
     /// The newest version among the snapshot and the events after it; `None` before the first snapshot.
@@ -70,8 +71,8 @@ impl NoiseDetector {
         is_number
     }
 
-    /// Records a change or a deletion. Returns whether the event is not newer than an earlier one, and the
-    /// finding to report, if any.
+    /// Records a change or a deletion. Returns whether the event is not newer than `newest`, and the finding
+    /// to report, if any.
     pub(super) fn record_change(&mut self, version: &str) -> (bool, Option<Finding>) {
         let version = Version::new(version);
         if self.newest.as_ref().is_none_or(|newest| version.is_newer_than(newest)) {

@@ -65,7 +65,7 @@ fn one_key() -> Keys {
 pub(super) fn reconcile(state: &mut State) {
     let Some(table) = state.table(PODS) else { return };
     if state.simulates_kubelets {
-        // The simulated scheduler of a `Workload` binds the pods.
+        // The simulated scheduler of a `WorkloadSimulator` binds the pods.
         return;
     }
     let pods: Vec<Value> =

@@ -215,7 +215,7 @@ impl<'a> Attributes<'a> {
         if converter.uses_webhook() {
             return converter.to_version(object, &to.api_version).await;
         }
-        Ok(convert::between(from, to, object))
+        Ok(convert::between_versions(from, to, object))
     }
 
     /// Decodes an object that a plugin has changed, and sets its defaults. The decoding is the same as for the body of a

@@ -1,5 +1,5 @@
-//! Runs the plugins for requests that store no object: connections, deletions, and requests whose body is
-//! not stored, such as an eviction.
+//! Runs the plugins for requests that store no object: requests that connect to a pod (the operation
+//! `CONNECT`), deletions, and requests whose body is not stored, such as an eviction.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! Tests of the commit: requests whose objects change between the read and the commit.
+//! Tests of writes. In most tests, another request changes a stored object between the read and the commit
+//! of the write.
 
 use futures::FutureExt as _;
 use http::Method;

@@ -59,9 +59,9 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &str, out: &mut Findin
 
 /// Creates the errors about one number.
 ///
-/// The server truncates a bound before the comparison if the number is an int64 and the bound is in the
-/// range of the field. For example, a field of type `number` with a `maximum` of 3.5 rejects 4 with the error
-/// "should be less than or equal to 3".
+/// The server compares an int64 with a truncated bound: the bound without its fraction. The server does not
+/// truncate a bound that the type and format of the field cannot represent. For example, a field of type
+/// `number` with a `maximum` of 3.5 rejects the int64 4 with the error "should be less than or equal to 3".
 struct NumberValidator<'a> {
     value: &'a Value,
     number: f64,

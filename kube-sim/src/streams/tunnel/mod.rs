@@ -147,7 +147,8 @@ where
         self.frames.send(frame).await.ok()
     }
 
-    /// Opens a stream. If both streams of the request now exist, starts the handler.
+    /// Opens a stream. If the data stream and the error stream with the same request id now exist, starts the
+    /// handler.
     async fn open_stream(&mut self, id: u32, fin: bool, headers: &[(String, String)]) -> Option<()> {
         let header = |name: &str| {
             let found = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -256,7 +257,9 @@ where
         };
         let started = stream.task.is_some();
         if let Some(sender) = stream.data.as_ref().filter(|_| !data.is_empty()) {
-            // No handler reads the data before the error stream exists.
+            // No handler reads the data before the error stream exists. Until then, `send` could wait
+            // forever for space in the channel: the tunnel handles the next frame, which may open the
+            // error stream, only after this call.
             let full =
                 if started { sender.send(data).await.is_err() } else { sender.try_send(data).is_err() };
             if full && !started {

@@ -33,7 +33,8 @@ use serde::Deserialize;
 /// The parameters of the served data.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Plan {
-    /// The number of pods, at least two; the last one is the sentinel.
+    /// The number of pods, at least two. The last pod is the sentinel: its modification is the last watch
+    /// event, and marks the end of a measurement.
     pub pods: usize,
     /// The seed of the generated data. The same plan gives the same bytes.
     pub seed: u64,

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_note_contains_the_builds_and_the_duration() {
+    fn the_first_build_note_contains_the_builds_and_the_duration() {
         let text = first_build_note([Recipe::etcd(), Recipe::kwok()].iter(), Path::new("/c"));
         assert!(
             text.contains("etcd-3.7.3, kwok-0.8.0") && text.contains(" min on ") && text.contains("/c"),

@@ -140,8 +140,8 @@ async fn store_converges_after_an_api_server_is_killed(env: Env) -> Outcome {
 
 async fn store_converges_after_a_graceful_api_server_restart(env: Env) -> Outcome {
     let maps = create_initial_maps(&env).await?;
-    // A graceful shutdown waits up to a minute for open watches. The cluster's own controllers watch the first server
-    // only, so this case stops the second server.
+    // During a graceful shutdown, the server waits up to a minute until its watches end. The cluster's own
+    // controllers watch only the first server. Therefore this case stops the second server.
     let (_, second) = first_two_servers(&env)?;
     let short_watches = Config::default().timeout(Duration::from_secs(2));
     let watched = WatchedStore::start(maps_at(&env, &second.url())?, short_watches).await?;

@@ -1,5 +1,5 @@
-//! The suites: behaviour that every API server must have. Each file with a constant `SUITE` holds the cases of one topic.
-//! The other files are helpers.
+//! The suites. Each case must pass on every API server that has the capabilities which the case needs. Each file or folder
+//! with a constant `SUITE` contains the cases of one topic. The other files are helpers.
 
 mod access;
 mod actions;

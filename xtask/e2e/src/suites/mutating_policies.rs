@@ -342,7 +342,8 @@ pub(super) async fn webhooks_run_after_policies(env: Env) -> Outcome {
     .await?;
     let answer = create_in_dry_run(&hooks, &metadata_with_case("hook")).await?;
     check_eq!((answer.code, answer.status().2), (201, ""));
-    // The webhook receives the label of the policy. The reinvoked policy receives the annotation of the webhook.
+    // The webhook receives the label that the policy has set. Then the policy runs again, and receives the
+    // annotation that the webhook has set.
     let metadata = &answer.body["metadata"];
     check_eq!(
         (&metadata["annotations"]["seen"], &metadata["labels"]["by-policy"]),

@@ -54,7 +54,7 @@ where
         return Ok(());
     }
     check!(outcome.is_err(), "{excerpt} is accepted");
-    check_invalid_error(&excerpt, &refused!(outcome), texts)
+    check_error_is_422(&excerpt, &refused!(outcome), texts)
 }
 
 /// Patches an object. The server must reject the patch with a 422 whose message contains all of `texts`.
@@ -67,11 +67,11 @@ async fn check_patch_is_rejected(
     let excerpt = change.to_string();
     let outcome = api.patch(name, &PatchParams::default(), &Patch::Merge(change)).await;
     check!(outcome.is_err(), "{excerpt} is accepted");
-    check_invalid_error(&excerpt, &refused!(outcome), texts)
+    check_error_is_422(&excerpt, &refused!(outcome), texts)
 }
 
 /// Checks that the error is a 422 whose message contains all of `texts`.
-fn check_invalid_error(excerpt: &str, error: &kube_client::Error, texts: &[&str]) -> Outcome {
+fn check_error_is_422(excerpt: &str, error: &kube_client::Error, texts: &[&str]) -> Outcome {
     let status: Option<&Status> = error.status();
     check_eq!(status.map(|status| status.code), Some(422));
     let message = status.map(|status| status.message.clone()).unwrap_or_default();

@@ -59,7 +59,7 @@ impl Sandbox {
         command
     }
 
-    /// Sets the variables of this environment for a command.
+    /// Sets the environment variables of a command, so that it runs in this sandbox.
     pub(crate) fn set_environment(&self, command: &mut Command) {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("PATH", path).env("TMPDIR", self.path("tmp")).env("KUBE_XTASK_CACHE", self.path("cache"));

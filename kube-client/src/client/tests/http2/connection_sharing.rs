@@ -33,7 +33,8 @@ async fn a_request_that_waits_for_a_dial_uses_a_stream_that_becomes_free() {
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let stream = tls.accept(stream).await.unwrap();
-        // The server allows two concurrent streams, of which the client uses one.
+        // The server allows two concurrent streams. The client uses only one of them, and keeps the
+        // other as a reserve.
         tokio::spawn(serve_connection(stream, 0, 2, std::sync::Arc::new(hold_if_requested)));
         // The handshake of the second connection never ends.
         let _silent = listener.accept().await.unwrap();

@@ -73,7 +73,8 @@ pub(crate) struct PoolSettings {
 pub(super) struct Pool {
     settings: PoolSettings,
     state: Mutex<State>,
-    /// One notification for each class: sent when a stream of an HTTP/2 connection becomes free.
+    /// The notifications of the two values of [`RequestClass`]: first `Calls`, then `Watches`. A notification
+    /// is sent when a stream of an HTTP/2 connection of its class becomes free.
     freed: [Arc<Notify>; 2],
 }
 

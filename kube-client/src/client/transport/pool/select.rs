@@ -65,7 +65,7 @@ pub(super) struct Candidate {
 
 /// A connection with at least this number of calls is busy. A single task reads and writes all calls of a
 /// connection.
-const BUSY_CALLS: usize = 16;
+const MIN_CALLS_OF_BUSY_CONNECTION: usize = 16;
 /// If all open connections for calls are busy, a request opens a further connection only if fewer connections
 /// for calls than this number are open. This limit does not apply if none of the open connections has
 /// [`capacity`] left: a request then still opens a connection.
@@ -89,7 +89,7 @@ pub(super) fn select(
     candidates: impl Iterator<Item = Option<Candidate>>,
 ) -> Option<Selection> {
     let busy = match class {
-        RequestClass::Calls => BUSY_CALLS,
+        RequestClass::Calls => MIN_CALLS_OF_BUSY_CONNECTION,
         RequestClass::Watches => usize::MAX,
     };
     let (mut open, mut least) = (0, None);

@@ -397,7 +397,7 @@ pub(crate) struct Image {
     digest: Option<String>,
 }
 
-/// The kind `ModelHelmRelease` with its specs.
+/// The kind `ModelHelmRelease`, with specs that the server must accept and specs that the server must reject.
 pub(super) fn kind_with_specs() -> DerivedKind {
     let skipped_steps = json!({"disableWait": false, "disableWaitForJobs": false, "disableHooks": false});
     let with_skipped_steps = |own: Value| {

@@ -227,7 +227,7 @@ fn a_streaming_list_is_requested_again_thirty_minutes_after_its_rejection() {
 }
 
 #[test]
-fn the_watcher_retries_the_streaming_list_after_a_temporary_failure() {
+fn the_watcher_retries_the_streaming_list_after_a_403_404_429_or_500() {
     let failures = [
         status_error(Phase::Opening, 429, reason::TOO_MANY_REQUESTS),
         status_error(Phase::Opening, 403, reason::FORBIDDEN),

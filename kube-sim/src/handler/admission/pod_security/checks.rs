@@ -84,42 +84,52 @@ const fn restricted(
 /// All checks. The checks of `baseline` come before the checks of `restricted`; each group is sorted by name and
 /// version.
 static CHECKS: [Check; 31] = [
-    baseline("appArmorProfile", 0, profiles::app_armor),
-    baseline("capabilities_baseline", 0, profiles::added_capabilities),
-    baseline("hostNamespaces", 0, host_namespaces),
-    baseline("hostPathVolumes", 0, host_paths),
-    baseline("hostPorts", 0, host_ports),
-    baseline("hostProbesAndHostLifecycle", 34, probe_hosts),
-    baseline("privileged", 0, privileged_containers),
-    baseline("procMount", 0, proc_mount),
-    baseline("procMount", 35, |pod| if pod.has_user_namespace() { None } else { proc_mount(pod) }),
-    baseline("seLinuxOptions", 0, |pod| profiles::se_linux(pod, false)),
-    baseline("seLinuxOptions", 31, |pod| profiles::se_linux(pod, true)),
-    baseline("seccompProfile_baseline", 0, profiles::seccomp_annotations),
-    baseline("seccompProfile_baseline", 19, profiles::seccomp),
-    baseline("sysctls", 0, |pod| sysctls(pod, 0)),
-    baseline("sysctls", 27, |pod| sysctls(pod, 27)),
-    baseline("sysctls", 29, |pod| sysctls(pod, 29)),
-    baseline("sysctls", 32, |pod| sysctls(pod, 32)),
-    baseline("sysctls", 37, |pod| sysctls(pod, 37)),
-    baseline("windowsHostProcess", 0, host_process),
-    restricted("allowPrivilegeEscalation", 8, "", privilege_escalation),
-    restricted("allowPrivilegeEscalation", 25, "", |pod| linux_only(pod, privilege_escalation)),
-    restricted("capabilities_restricted", 22, "capabilities_baseline", profiles::restricted_capabilities),
+    baseline("appArmorProfile", 0, profiles::check_app_armor),
+    baseline("capabilities_baseline", 0, profiles::check_baseline_capabilities),
+    baseline("hostNamespaces", 0, check_host_namespaces),
+    baseline("hostPathVolumes", 0, check_host_paths),
+    baseline("hostPorts", 0, check_host_ports),
+    baseline("hostProbesAndHostLifecycle", 34, check_probe_hosts),
+    baseline("privileged", 0, check_privileged_containers),
+    baseline("procMount", 0, check_proc_mount),
+    baseline("procMount", 35, |pod| if pod.has_user_namespace() { None } else { check_proc_mount(pod) }),
+    baseline("seLinuxOptions", 0, |pod| profiles::check_se_linux(pod, false)),
+    baseline("seLinuxOptions", 31, |pod| profiles::check_se_linux(pod, true)),
+    baseline("seccompProfile_baseline", 0, profiles::check_seccomp_annotations),
+    baseline("seccompProfile_baseline", 19, profiles::check_seccomp),
+    baseline("sysctls", 0, |pod| check_sysctls(pod, 0)),
+    baseline("sysctls", 27, |pod| check_sysctls(pod, 27)),
+    baseline("sysctls", 29, |pod| check_sysctls(pod, 29)),
+    baseline("sysctls", 32, |pod| check_sysctls(pod, 32)),
+    baseline("sysctls", 37, |pod| check_sysctls(pod, 37)),
+    baseline("windowsHostProcess", 0, check_host_process),
+    restricted("allowPrivilegeEscalation", 8, "", check_privilege_escalation),
+    restricted("allowPrivilegeEscalation", 25, "", |pod| linux_only(pod, check_privilege_escalation)),
+    restricted(
+        "capabilities_restricted",
+        22,
+        "capabilities_baseline",
+        profiles::check_restricted_capabilities,
+    ),
     restricted("capabilities_restricted", 25, "capabilities_baseline", |pod| {
-        linux_only(pod, profiles::restricted_capabilities)
+        linux_only(pod, profiles::check_restricted_capabilities)
     }),
-    restricted("procMount_restricted", 35, "procMount", proc_mount),
-    restricted("restrictedVolumes", 0, "hostPathVolumes", restricted_volumes),
-    restricted("runAsNonRoot", 0, "", profiles::run_as_non_root),
+    restricted("procMount_restricted", 35, "procMount", check_proc_mount),
+    restricted("restrictedVolumes", 0, "hostPathVolumes", check_restricted_volumes),
+    restricted("runAsNonRoot", 0, "", profiles::check_run_as_non_root),
     restricted("runAsNonRoot", 35, "", |pod| {
-        if pod.has_user_namespace() { None } else { profiles::run_as_non_root(pod) }
+        if pod.has_user_namespace() { None } else { profiles::check_run_as_non_root(pod) }
     }),
-    restricted("runAsUser", 23, "", run_as_user),
-    restricted("runAsUser", 35, "", |pod| if pod.has_user_namespace() { None } else { run_as_user(pod) }),
-    restricted("seccompProfile_restricted", 19, "seccompProfile_baseline", profiles::required_seccomp),
+    restricted("runAsUser", 23, "", check_run_as_user),
+    restricted(
+        "runAsUser",
+        35,
+        "",
+        |pod| if pod.has_user_namespace() { None } else { check_run_as_user(pod) },
+    ),
+    restricted("seccompProfile_restricted", 19, "seccompProfile_baseline", profiles::check_required_seccomp),
     restricted("seccompProfile_restricted", 25, "seccompProfile_baseline", |pod| {
-        linux_only(pod, profiles::required_seccomp)
+        linux_only(pod, profiles::check_required_seccomp)
     }),
 ];
 
@@ -183,14 +193,14 @@ pub(super) fn violation_subject(pod_is_bad: bool, names: &[String]) -> Option<St
     }
 }
 
-fn host_namespaces(pod: Pod<'_>) -> Option<Violation> {
+fn check_host_namespaces(pod: Pod<'_>) -> Option<Violation> {
     let fields = ["hostNetwork", "hostPID", "hostIPC"].into_iter();
     let set: Vec<String> =
         fields.filter(|field| pod.spec[field] == true).map(|field| format!("{field}=true")).collect();
     if set.is_empty() { None } else { violation("host namespaces", set.join(", ")) }
 }
 
-fn host_paths(pod: Pod<'_>) -> Option<Violation> {
+fn check_host_paths(pod: Pod<'_>) -> Option<Violation> {
     let volumes = items(pod.spec, "volumes");
     let names: Vec<&str> =
         volumes.filter(|volume| !volume["hostPath"].is_null()).map(|volume| text(&volume["name"])).collect();
@@ -200,7 +210,7 @@ fn host_paths(pod: Pod<'_>) -> Option<Violation> {
     violation("hostPath volumes", format!("volume{} {}", plural_suffix(names.len()), quoted_list(&names)))
 }
 
-fn host_ports(pod: Pod<'_>) -> Option<Violation> {
+fn check_host_ports(pod: Pod<'_>) -> Option<Violation> {
     let mut ports = BTreeSet::new();
     let names = pod.offenders(|container| {
         let list = items(container, "ports");
@@ -219,7 +229,7 @@ fn host_ports(pod: Pod<'_>) -> Option<Violation> {
     violation("hostPort", detail)
 }
 
-fn probe_hosts(pod: Pod<'_>) -> Option<Violation> {
+fn check_probe_hosts(pod: Pod<'_>) -> Option<Violation> {
     let mut hosts = BTreeSet::new();
     let mut names = pod.offenders(|container| {
         let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|field| &container[field]);
@@ -242,7 +252,7 @@ fn probe_hosts(pod: Pod<'_>) -> Option<Violation> {
     violation("probe or lifecycle host", detail)
 }
 
-fn privileged_containers(pod: Pod<'_>) -> Option<Violation> {
+fn check_privileged_containers(pod: Pod<'_>) -> Option<Violation> {
     let names = pod.offenders(|container| container["securityContext"]["privileged"] == true)?;
     violation(
         "privileged",
@@ -250,7 +260,7 @@ fn privileged_containers(pod: Pod<'_>) -> Option<Violation> {
     )
 }
 
-fn proc_mount(pod: Pod<'_>) -> Option<Violation> {
+fn check_proc_mount(pod: Pod<'_>) -> Option<Violation> {
     let mut types = BTreeSet::new();
     let names = pod.offenders(|container| {
         let mount = container["securityContext"]["procMount"].as_str().filter(|mount| *mount != "Default");
@@ -283,7 +293,7 @@ const SYSCTLS: [(&str, u32); 14] = [
     ("net.ipv4.tcp_notsent_lowat", 37),
 ];
 
-fn sysctls(pod: Pod<'_>, version: u32) -> Option<Violation> {
+fn check_sysctls(pod: Pod<'_>, version: u32) -> Option<Violation> {
     let list = items(&pod.spec["securityContext"], "sysctls");
     let is_allowed = |name: &str| SYSCTLS.iter().any(|(known, since)| *known == name && *since <= version);
     let forbidden: Vec<&str> =
@@ -291,7 +301,7 @@ fn sysctls(pod: Pod<'_>, version: u32) -> Option<Violation> {
     if forbidden.is_empty() { None } else { violation("forbidden sysctls", forbidden.join(", ")) }
 }
 
-fn host_process(pod: Pod<'_>) -> Option<Violation> {
+fn check_host_process(pod: Pod<'_>) -> Option<Violation> {
     let is_set = |holder: &Value| holder["securityContext"]["windowsOptions"]["hostProcess"] == true;
     let names = pod.container_names(|container| is_set(container));
     let setters = violation_subject(is_set(pod.spec), &names)?;
@@ -301,7 +311,7 @@ fn host_process(pod: Pod<'_>) -> Option<Violation> {
     )
 }
 
-fn privilege_escalation(pod: Pod<'_>) -> Option<Violation> {
+fn check_privilege_escalation(pod: Pod<'_>) -> Option<Violation> {
     let names =
         pod.offenders(|container| container["securityContext"]["allowPrivilegeEscalation"] != false)?;
     let detail =
@@ -322,7 +332,7 @@ const ALLOWED_VOLUMES: [&str; 9] = [
     "secret",
 ];
 
-fn restricted_volumes(pod: Pod<'_>) -> Option<Violation> {
+fn check_restricted_volumes(pod: Pod<'_>) -> Option<Violation> {
     let (mut names, mut types) = (Vec::new(), BTreeSet::new());
     for volume in items(pod.spec, "volumes") {
         let sources = volume.as_object().into_iter().flatten();
@@ -347,7 +357,7 @@ fn restricted_volumes(pod: Pod<'_>) -> Option<Violation> {
     violation("restricted volume types", detail)
 }
 
-fn run_as_user(pod: Pod<'_>) -> Option<Violation> {
+fn check_run_as_user(pod: Pod<'_>) -> Option<Violation> {
     let is_root = |holder: &Value| holder["securityContext"]["runAsUser"] == 0;
     let names = pod.container_names(|container| is_root(container));
     let setters = violation_subject(is_root(pod.spec), &names)?;

@@ -32,7 +32,7 @@ const DEFAULT_CAPABILITIES: [&str; 13] = [
 /// prefix.
 const APP_ARMOR_ANNOTATION_PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-pub(super) fn app_armor(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn check_app_armor(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
     let (pod_is_bad, names) = find_bad_types(pod, "appArmorProfile", &mut values);
     let mut values: Vec<String> = values.into_iter().collect();
@@ -75,7 +75,7 @@ fn find_bad_types(pod: Pod<'_>, field: &str, values: &mut BTreeSet<String>) -> (
     (pod_is_bad, pod.container_names(|container| is_bad(container)))
 }
 
-pub(super) fn added_capabilities(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn check_baseline_capabilities(pod: Pod<'_>) -> Option<Violation> {
     let (names, added) = find_extra_capabilities(pod, &DEFAULT_CAPABILITIES);
     if names.is_empty() {
         return None;
@@ -104,7 +104,7 @@ fn addition_detail(names: &[String], added: &BTreeSet<String>) -> String {
     )
 }
 
-pub(super) fn restricted_capabilities(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn check_restricted_capabilities(pod: Pod<'_>) -> Option<Violation> {
     let keeping = pod.container_names(|container| {
         let mut dropped = items(&container["securityContext"]["capabilities"], "drop");
         !dropped.any(|capability| capability == "ALL")
@@ -124,7 +124,7 @@ pub(super) fn restricted_capabilities(pod: Pod<'_>) -> Option<Violation> {
 }
 
 /// Checks the annotations that selected the seccomp profile before the field `seccompProfile` existed.
-pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn check_seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
     let own = pod.containers().map(|container| {
         format!("container.seccomp.security.alpha.kubernetes.io/{}", text(&container["name"]))
     });
@@ -144,7 +144,7 @@ pub(super) fn seccomp_annotations(pod: Pod<'_>) -> Option<Violation> {
     violation("seccompProfile", format!("forbidden annotation{} {list}", plural_suffix(forbidden.len())))
 }
 
-pub(super) fn seccomp(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn check_seccomp(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
     let (pod_is_bad, names) = find_bad_types(pod, "seccompProfile", &mut values);
     seccomp_violation(pod_is_bad, &names, &values)
@@ -157,7 +157,7 @@ fn seccomp_violation(pod_is_bad: bool, names: &[String], values: &BTreeSet<Strin
     violation("seccompProfile", detail)
 }
 
-pub(super) fn required_seccomp(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn check_required_seccomp(pod: Pod<'_>) -> Option<Violation> {
     let mut values = BTreeSet::new();
     let (pod_is_bad, names) = find_bad_types(pod, "seccompProfile", &mut values);
     if let Some(bad) = seccomp_violation(pod_is_bad, &names, &values) {
@@ -178,7 +178,7 @@ pub(super) fn required_seccomp(pod: Pod<'_>) -> Option<Violation> {
 
 /// Checks the SELinux options of a pod and its containers. If `with_engine` is set, the type
 /// `container_engine_t` is allowed. The Pod Security Standards allow this type since Kubernetes 1.31.
-pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
+pub(super) fn check_se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
     let (mut types, mut sets_user, mut sets_role) = (BTreeSet::new(), false, false);
     let mut is_bad = |holder: &Value| {
         let options = &holder["securityContext"]["seLinuxOptions"];
@@ -210,7 +210,7 @@ pub(super) fn se_linux(pod: Pod<'_>, with_engine: bool) -> Option<Violation> {
     violation("seLinuxOptions", detail)
 }
 
-pub(super) fn run_as_non_root(pod: Pod<'_>) -> Option<Violation> {
+pub(super) fn check_run_as_non_root(pod: Pod<'_>) -> Option<Violation> {
     let setting = |holder: &Value| holder["securityContext"]["runAsNonRoot"].as_bool();
     let reason = "runAsNonRoot != true";
     let rooted = pod.container_names(|container| setting(container) == Some(false));
@@ -245,11 +245,11 @@ mod tests {
             }},
             "spec": {"containers": [{"name": "c"}]},
         });
-        let found = app_armor(Pod::of(&pod)).unwrap();
+        let found = check_app_armor(Pod::of(&pod)).unwrap();
         assert_eq!(found.reason, "forbidden AppArmor profile");
         let expected = "annotation must not set AppArmor profile type to \"container.apparmor.security.beta.kubernetes.io/c=\"unconfined\"\"";
         assert_eq!(found.detail, expected);
-        let found = seccomp_annotations(Pod::of(&pod)).unwrap();
+        let found = check_seccomp_annotations(Pod::of(&pod)).unwrap();
         let expected = "forbidden annotation seccomp.security.alpha.kubernetes.io/pod=\"un\\x01confined\"";
         assert_eq!(found.detail, expected);
     }

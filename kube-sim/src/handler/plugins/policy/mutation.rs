@@ -156,8 +156,8 @@ impl Invocation {
         Ok(applied)
     }
 
-    /// Applies the mutations one after the other to `objects`, which are in the version of `self.resource`. Returns whether
-    /// one has been applied.
+    /// Applies the mutations one after the other to the object in `objects`. The `objects` are in the
+    /// version of `self.resource`. Returns whether at least one mutation has been applied.
     fn mutate(
         &self,
         authorizer: &RequestAuthorizer<'_>,

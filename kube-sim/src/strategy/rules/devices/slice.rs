@@ -25,7 +25,7 @@ struct NodeSelection<'a> {
     empty_name: &'static str,
 }
 
-/// Checks the spec of a slice.
+/// Checks the spec of a `ResourceSlice`.
 pub(super) fn check_slice(path: &str, spec: &Value, out: &mut Errors) {
     names::check_driver_name(&join(path, "driver"), &spec["driver"], out);
     check_pool(&join(path, "pool"), &spec["pool"], out);
