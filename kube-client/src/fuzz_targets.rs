@@ -88,8 +88,9 @@ pub fn check_watch(data: &[u8]) {
 }
 
 /// Decodes Protobuf. If the input is JSON of a built-in kind, encodes the object in Protobuf, and decodes this Protobuf to
-/// JSON. If the Protobuf does not exceed a limit of the decoder, asserts that the JSON survives another round trip, and
-/// that the JSON and the Protobuf decode to the same pod.
+/// JSON. If the Protobuf does not exceed a limit of the decoder, asserts that the JSON survives another
+/// round trip. Then also decodes the JSON and the Protobuf as a `Pod`, and asserts that both pods are equal,
+/// or that both decodings fail.
 ///
 /// If the input is not JSON, decodes the bytes after the first byte as an object, as a list and as a watch. Decodes the
 /// list and the watch twice: first in chunks, whose size is the first byte, then in one chunk.

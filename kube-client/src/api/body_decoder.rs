@@ -192,7 +192,8 @@ impl<S: Split, T: Send + 'static> BodyDecoder<S, T> {
                     match self.submit_piece(piece) {
                         SubmitOutcome::Queued => {}
                         SubmitOutcome::Dropped => dropped += 1,
-                        // The stream must emit the earlier event about this object first.
+                        // The stream must first emit the value of an earlier piece about the same
+                        // object. The next call submits this piece again.
                         SubmitOutcome::Deferred => return,
                     }
                     // Yield to other tasks.

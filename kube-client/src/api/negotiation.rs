@@ -108,7 +108,8 @@ impl<K> Api<K> {
     }
 }
 
-/// Whether the server refused a request because of its `Accept` header.
+/// Whether the server refused a read because of its `Accept` header. A read has no body, so not only 406 but
+/// also 415 is about this header.
 fn is_format_refused(error: &Error) -> bool {
     let refused = [StatusCode::NOT_ACCEPTABLE, StatusCode::UNSUPPORTED_MEDIA_TYPE];
     error.status().is_some_and(|status| refused.iter().any(|code| code.as_u16() == status.code))

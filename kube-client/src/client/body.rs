@@ -182,7 +182,8 @@ impl Body {
                 && visit(frame).is_continue()
             {}
         });
-        // A buffered body needs no timer, and works on a runtime without one.
+        // The first poll reads a buffered body to its end. This poll is outside of `timeout`, which panics in
+        // a runtime without a timer.
         if poll!(&mut read).is_pending() {
             let _ = timeout(limit, read).await;
         }

@@ -1,4 +1,4 @@
-//! Types without a companion (for `T`: the apply configuration `TApply`). The error has the span of the type.
+//! Types `T` without the apply configuration `TApply`, their companion. The error has the span of the type.
 
 use kube_derive::{ApplyConfiguration, CustomResource};
 use schemars::JsonSchema;

@@ -28,8 +28,9 @@ pub(super) struct Backlog<K> {
 struct SequenceNumbers {
     /// The sequence number of the last queued event of the name.
     last: u64,
-    /// The sequence number of the second-to-last event of the name, if that event is a deletion. Older deletions are not
-    /// recorded, because an addition may be queued between an older deletion and the last event.
+    /// The sequence number of the second-to-last event of the name, if that event is a deletion. [`coalesce`]
+    /// may drop the last event while this deletion is queued. Older deletions are not recorded: after an
+    /// older deletion, an addition may be queued, and `coalesce` must then keep the next deletion.
     deletion: Option<u64>,
 }
 

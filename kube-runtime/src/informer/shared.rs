@@ -267,7 +267,8 @@ struct EndOfFeed<K> {
 impl<K: Resource + DeserializeOwned + Send + Sync + 'static> StoreFeeder<K> {
     async fn run(mut self) {
         let Some(deltas) = &mut self.deltas else { return };
-        // The writer passes the deltas to the subscribers.
+        // The loop ignores the deltas, because the writer passes them to the subscribers. The loop publishes
+        // errors, and updates the health.
         let mut failed = false;
         while let Some(item) = deltas.next().await {
             if let Err(error) = item {

@@ -186,7 +186,7 @@ fn a_requeued_key_is_due_at_once_if_it_is_added_again() {
 }
 
 #[test]
-fn consecutive_failures_increase_the_wait_up_to_a_limit_and_a_success_resets_it() {
+fn consecutive_failures_increase_the_wait_up_to_a_limit_and_a_success_resets_the_wait() {
     let mut queue = TestQueue::new();
     queue.add("a");
     let mut now = 0;

@@ -126,8 +126,8 @@ impl<K> Writer<K> {
         self.shared.codec()?.text_packer_for(api)
     }
 
-    /// For callers that need only the deletions of a snapshot: the writer does not record added and modified objects,
-    /// which saves memory.
+    /// Disables the recording of the objects that a snapshot adds or modifies. This saves memory. Call this
+    /// method if you need only the deletions of a snapshot.
     pub(super) fn record_only_deletions(mut self) -> Self {
         self.records_additions = false;
         self

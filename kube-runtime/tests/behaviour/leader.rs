@@ -91,7 +91,7 @@ async fn a_candidate_acquires_a_free_lease_at_once_and_a_held_lease_after_its_du
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_takes_over_only_after_the_lease_has_expired() {
+async fn an_unreleased_lease_is_taken_only_after_it_has_expired() {
     let sim = Sim::new();
     let first = elect_leader(&sim, "a").await;
     let second = start_candidate(&sim, "b");

@@ -207,7 +207,7 @@ impl<'p> Evaluation<'p> {
     /// Evaluates an expression.
     ///
     /// # Errors
-    /// The evaluation fails or exceeds a cost limit. The text is that of the API server.
+    /// The evaluation fails or exceeds a cost limit. The error text is that of the API server.
     pub(crate) fn evaluate(&mut self, expression: &AdmissionExpression) -> Result<AdmissionValue, String> {
         Ok(match self.evaluate_to_value(expression, self.variables.len())? {
             Val::Bool(value) => AdmissionValue::Bool(value),

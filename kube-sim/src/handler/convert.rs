@@ -12,7 +12,7 @@ use crate::schema;
 use crate::store::object::StoredObject;
 
 /// Converts a stored object to the API version of `resource`.
-pub(crate) fn view(resource: &Resource, object: &StoredObject) -> Value {
+pub(crate) fn from_stored(resource: &Resource, object: &StoredObject) -> Value {
     from_storage_version(resource, object.typed_value(&resource.api_version, &resource.kind))
 }
 

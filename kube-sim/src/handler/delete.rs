@@ -228,7 +228,7 @@ pub(crate) async fn delete_one(
         admission::check_delete(&inner.lock(), resource, name)?;
         warnings.truncate(warning_count);
         let shown = call.converter().convert_stored(object.clone()).await?;
-        let old = || (convert::view(resource, &shown), delete.to_json(), delete.dry_run);
+        let old = || (convert::from_stored(resource, &shown), delete.to_json(), delete.dry_run);
         call.admit_deletion(target, name, old, warnings).await?;
         let storage_key = (resource.storage.clone(), object.key.clone());
         let finalizers = object_meta::finalizers(&object.value());
@@ -253,11 +253,11 @@ pub(crate) async fn delete_one(
         };
         return Ok(match remaining {
             Some(remaining) => DeletionResponse::Object {
-                object: convert::view(resource, &*call.converter().convert_stored(remaining).await?),
+                object: convert::from_stored(resource, &*call.converter().convert_stored(remaining).await?),
                 accepted: delete.orphan == Some(false),
             },
             _ if resource.strategy.deletion.returns_object => {
-                let mut last = convert::view(resource, &shown);
+                let mut last = convert::from_stored(resource, &shown);
                 if resource.strategy.deletion.grace_period.is_some() {
                     // The object in the response has a deletionTimestamp even if the grace period is zero.
                     deletion::mark_deleted(&inner.clock, resource, &object.value(), &mut last, 0);

@@ -81,9 +81,9 @@ fn is_ready(pod: &Value) -> bool {
     has_condition(pod, "Ready", "True")
 }
 
-/// Whether the budget allows the eviction of every pod that is not ready. It does if
-/// `unhealthyPodEvictionPolicy` is `AlwaysAllow`, or if enough pods are healthy. If so, the status of the
-/// budget does not record the eviction of such a pod.
+/// Whether the budget allows the eviction of any pod that is not ready, whatever `disruptionsAllowed` of the
+/// budget is. This is the case if `unhealthyPodEvictionPolicy` is `AlwaysAllow`, or if enough pods are
+/// healthy. The status of the budget then does not record the eviction of a pod that is not ready.
 fn tolerates_unready(budget: &Value) -> bool {
     if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
         return true;

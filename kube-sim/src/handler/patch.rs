@@ -64,7 +64,7 @@ pub(crate) async fn patch(
     }
     cx.patching = true;
     let patch = |cx: &mut WriteContext<'_>, old: Option<&Arc<StoredObject>>| {
-        let mut object = old.map_or(Value::Null, |old| convert::view(&cx.target.resource, old));
+        let mut object = old.map_or(Value::Null, |old| convert::from_stored(&cx.target.resource, old));
         apply_patch(&mut object, cx, kind, body)?;
         let problems = if kind == PatchType::Json { unknown_operation_fields(body) } else { Vec::new() };
         cx.decode(&mut object, problems)?;
@@ -157,7 +157,7 @@ async fn apply(
                 cx.target.name
             )));
         }
-        let live = old.map(|old| convert::view(&resource, old));
+        let live = old.map(|old| convert::from_stored(&resource, old));
         let mut merged = cx
             .with_apply_context(|context| apply::apply(context, live.as_ref(), &config, force))
             .map_err(apply_error)?;

@@ -25,7 +25,7 @@ pub(crate) fn encode_object(
 ) -> Bytes {
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => encode_plain_object(resource, stored),
-        _ => encode_value(resource, &convert::view(resource, stored), accept, now),
+        _ => encode_value(resource, &convert::from_stored(resource, stored), accept, now),
     }
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn encode_plain_object(resource: &Resource, stored: &StoredObject) ->
     if resource.conversion == Conversion::None {
         stored.typed_json(&resource.api_version, &resource.kind)
     } else {
-        Bytes::from(convert::view(resource, stored).to_string())
+        Bytes::from(convert::from_stored(resource, stored).to_string())
     }
 }
 
@@ -129,14 +129,14 @@ pub(crate) fn encode_list(
     match (accept.shape, accept.encoding) {
         (Shape::Plain, Encoding::Json) => encode_plain_list(resource.clone(), page, &metadata),
         (Shape::Plain, encoding) => {
-            let items: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
+            let items: Vec<Value> = page.objects.iter().map(|o| convert::from_stored(resource, o)).collect();
             let list = json!({
                 "kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata, "items": items,
             });
             ListBody::Whole(encode(&list, encoding))
         }
         (Shape::Table(row_object), encoding) => {
-            let rows: Vec<Value> = page.objects.iter().map(|o| convert::view(resource, o)).collect();
+            let rows: Vec<Value> = page.objects.iter().map(|o| convert::from_stored(resource, o)).collect();
             let options = table::Options { row_object, version, with_columns: true };
             let table = table::build(resource, Objects::List(&rows), options, &metadata, now);
             ListBody::Whole(encode(&table, encoding))
@@ -214,7 +214,7 @@ fn write_item(resource: &Resource, object: &StoredObject, out: &mut BytesMut) {
         (true, Conversion::None) => object.write_typed(&resource.api_version, &resource.kind, out),
         (false, Conversion::None) => out.put_slice(object.bare_json()),
         (is_custom, _) => {
-            let mut value = convert::view(resource, object);
+            let mut value = convert::from_stored(resource, object);
             if let Some(map) = value.as_object_mut().filter(|_| !is_custom) {
                 map.remove("apiVersion");
                 map.remove("kind");

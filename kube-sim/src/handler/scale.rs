@@ -35,7 +35,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         "get" => {
             let object = read::find(call.inner.lock().view(), call.target)?;
             let object = call.converter().convert_stored(object).await?;
-            return Ok(Reply::json(&scale_of(resource, &convert::view(resource, &object))?));
+            return Ok(Reply::json(&scale_of(resource, &convert::from_stored(resource, &object))?));
         }
         "update" | "patch" => {}
         _ => return Err(SimError::method_not_allowed()),
@@ -48,7 +48,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         if let Some(config) = &config {
             return apply_scale(cx, resource, old, config);
         }
-        let current = scale_of(resource, &convert::view(resource, old))?;
+        let current = scale_of(resource, &convert::from_stored(resource, old))?;
         let wanted = match verb {
             "update" => {
                 let body = SCALE.decode(call)?;
@@ -60,7 +60,7 @@ pub(crate) async fn handle(call: &Call<'_>, verb: &str) -> Result<Reply, SimErro
         with_replicas(resource, old, &wanted)
     };
     let written = cx.guaranteed_update(WrittenPart::Other, IfMissing::NotFound, scale).await?;
-    let mut reply = Reply::json(&scale_of(resource, &convert::view(resource, &written.object))?);
+    let mut reply = Reply::json(&scale_of(resource, &convert::from_stored(resource, &written.object))?);
     reply.code = StatusCode::OK;
     Ok(reply)
 }
@@ -88,7 +88,7 @@ fn apply_scale(
     if !config["spec"]["replicas"].is_null() {
         set_value_at(&mut owned, &path, replicas_of(config, old.name())?.into())?;
     }
-    let live = convert::view(resource, old);
+    let live = convert::from_stored(resource, old);
     let force = cx.options.force == Some(true);
     let mut merged = cx
         .with_apply_context(|context| apply::apply(context, Some(&live), &owned, force))
@@ -134,7 +134,7 @@ fn patched_scale(call: &Call<'_>, mut scale: Value) -> Result<Value, SimError> {
 /// A copy of the object `old` with the replica count of the `Scale` object `wanted`, and with the resource version of
 /// `wanted` if it has one.
 fn with_replicas(resource: &Resource, old: &StoredObject, wanted: &Value) -> Result<Value, SimError> {
-    let mut object = convert::view(resource, old);
+    let mut object = convert::from_stored(resource, old);
     set_value_at(&mut object, &replica_path(resource), replicas_of(wanted, old.name())?.into())?;
     set_version(&mut object, wanted);
     Ok(object)

@@ -153,7 +153,7 @@ async fn finalize_namespace(call: &Call<'_>) -> Result<Reply, SimError> {
     let accept = call.negotiate()?;
     let body = parse_body(&call.request.body, &call.request.content_type, "Namespace")?;
     let old = read::find(call.inner.lock().view(), call.target)?;
-    let old = convert::view(&call.target.resource, &old);
+    let old = convert::from_stored(&call.target.resource, &old);
     let body = call.admit_body(body, &call.target.name, Some(old)).await?;
     let mut state = call.inner.lock();
     let old = read::find(state.view(), call.target)?;

@@ -60,7 +60,8 @@ fn coerce_value(
                     coerce_embedded_resource_field(name, value, path, omits_zero)?;
                 }
                 let (field, path) = match (schema.property(name), schema.additional_fields()) {
-                    // The schema of `metadata` is a reference to `ObjectMeta`, which embeds no resources.
+                    // Skip `metadata`. Its schema is the only reference. The referenced `ObjectMeta` has no
+                    // embedded resources.
                     (Some(field), _) if !field.is_reference() => (field, format!("{path}.{name}")),
                     (None, AdditionalFields::Of(field)) => (field, format!("{path}[{name}]")),
                     _ => continue,

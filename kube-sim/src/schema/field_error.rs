@@ -286,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn field_errors_are_printed_as_the_server_prints_them() {
+    fn field_errors_are_printed_as_in_the_api_server() {
         let cases = [
             (FieldError::required("spec.a", ""), "spec.a: Required value"),
             (FieldError::required("spec.a", "why"), "spec.a: Required value: why"),

@@ -1,6 +1,7 @@
 //! Formats a float as Go's `%v` and `%g` do.
 
-/// Formats a float with the fewest digits that identify it: with an exponent from 1e6, and below 1e-4.
+/// Formats a float with the fewest digits that identify it. The text has an exponent if the absolute value is
+/// at least 1e6, or if it is less than 1e-4 and not zero.
 pub(crate) fn format_go_float(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned();

@@ -209,7 +209,7 @@ impl State {
         if version < oldest {
             return Err(CompactedError { oldest });
         }
-        self.check_not_compacted(storage, version)
+        self.check_not_too_old(storage, version)
     }
 
     /// Ends all open watches.

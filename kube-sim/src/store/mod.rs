@@ -135,10 +135,10 @@ impl State {
     }
 
     /// Returns an error if `version` is too old for a new watch (410).
-    pub(crate) fn check_not_compacted(&self, storage: &str, version: u64) -> Result<(), CompactedError> {
+    pub(crate) fn check_not_too_old(&self, storage: &str, version: u64) -> Result<(), CompactedError> {
         match self.tables.get(storage) {
-            Some(table) => table.check_not_compacted(version),
-            None => Table::compacted_at(self.compacted).check_not_compacted(version),
+            Some(table) => table.check_not_too_old(version),
+            None => Table::compacted_at(self.compacted).check_not_too_old(version),
         }
     }
 

@@ -256,7 +256,7 @@ impl Table {
     }
 
     /// Returns an error if `version` is too old for a new watch (410).
-    pub(crate) fn check_not_compacted(&self, version: u64) -> Result<(), CompactedError> {
+    pub(crate) fn check_not_too_old(&self, version: u64) -> Result<(), CompactedError> {
         let oldest = self.compacted.max(self.restarted_at);
         if version < oldest { Err(CompactedError { oldest }) } else { Ok(()) }
     }

@@ -47,7 +47,8 @@ pub(crate) struct Template {
     labels: Labels,
     /// The values of the selectable fields, in the order of `Resource::fields`.
     fields: Arc<[Box<str>]>,
-    /// The JSON without `apiVersion` and `kind`, split at the placeholders: texts, each with the slot after it.
+    /// The JSON without `apiVersion` and `kind`, split at the placeholders. Each item is the text before a
+    /// placeholder, and the [`Slot`] of this placeholder.
     parts: Vec<(Box<str>, Slot)>,
     /// The text after the last placeholder.
     end: Box<str>,

@@ -31,8 +31,9 @@ impl EventEncoder {
         Self { resource, accept, clock, columns_sent: false }
     }
 
-    /// Whether this encoder writes complete objects as JSON, and changes at most their `apiVersion`. A
-    /// conversion webhook may have converted the objects before this encoder receives them.
+    /// Whether this encoder writes complete objects as JSON, and changes at most their `apiVersion`. This can
+    /// also be true for a resource with a conversion webhook: the webhook converts the objects before this
+    /// encoder receives them.
     fn is_plain(&self) -> bool {
         let accept = self.accept;
         let is_json = accept.encoding != Encoding::Protobuf;
@@ -54,14 +55,14 @@ impl EventEncoder {
         if self.is_plain() {
             return table::watch_frame(change, object, &self.resource.api_version, &self.resource.kind);
         }
-        let value = convert::view(&self.resource, object);
+        let value = convert::from_stored(&self.resource, object);
         self.encode_value(change.event_type(), &value)
     }
 
     /// Encodes an event about this state of an object. The event has the resource version `version` instead of the
     /// resource version of the state.
     pub(crate) fn encode_object_at(&mut self, change: Change, object: &StoredObject, version: u64) -> Bytes {
-        let mut value = convert::view(&self.resource, object);
+        let mut value = convert::from_stored(&self.resource, object);
         value["metadata"]["resourceVersion"] = version.to_string().into();
         self.encode_value(change.event_type(), &value)
     }

@@ -17,7 +17,7 @@ use crate::library::{self, Api, ResourceExt};
 /// The name of the pod that the last event modifies.
 pub(crate) const SENTINEL: &str = "sentinel";
 
-/// Measures the application of all events to a store that holds the initial list.
+/// Measures how a store processes all events. The store already contains the initial list.
 pub(crate) async fn apply_to_store(job: &Job) -> anyhow::Result<Outcome> {
     let control = Control::for_job(job);
     let pods: Api<Pod> = Api::all(job.client()?);

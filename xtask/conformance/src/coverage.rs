@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resource_of_keeps_the_group_and_omits_the_version_and_the_namespace() {
+    fn the_resource_of_a_path_has_its_group_but_no_version_or_namespace() {
         assert_eq!(resource_of("/api/v1/namespaces").as_deref(), Some("/namespaces"));
         assert_eq!(resource_of("/api/v1/namespaces/$NS/pods").as_deref(), Some("/pods"));
         assert_eq!(

@@ -71,7 +71,7 @@ impl Tally {
         }
     }
 
-    /// Sends a message to display. The message is dropped if the channel is full.
+    /// Sends a message, which the `View` displays later. The message is dropped if the channel is full.
     pub(super) fn send_message(&self, line: String) {
         let _ = self.messages.try_send(line);
     }

@@ -17,7 +17,7 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 enum Trust {
     /// Those that an authority has signed. The value is the certificate of the authority, in PEM.
     Authority(Vec<u8>),
-    /// Those that a public authority has signed.
+    /// The certificates that a public authority has signed.
     PublicAuthorities,
     /// All certificates, without a check.
     Any,

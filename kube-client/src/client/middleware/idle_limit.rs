@@ -57,7 +57,7 @@ impl IdleLimit {
 }
 
 /// A response body that fails if the server sends no frame for `limit` while the reader waits.
-pub(super) struct IdleBody {
+pub(super) struct IdleLimitBody {
     inner: Body,
     limit: Duration,
     /// The timer of the wait for a frame; `None` before the first wait. Each wait restarts the timer, so that the time
@@ -68,7 +68,7 @@ pub(super) struct IdleBody {
     request: RequestDescription,
 }
 
-impl IdleBody {
+impl IdleLimitBody {
     pub(super) fn new(inner: Body, limit: Duration, request: RequestDescription) -> Self {
         Self { inner, limit, timer: None, waiting: false, request }
     }
@@ -94,7 +94,7 @@ impl fmt::Display for RequestDescription {
     }
 }
 
-impl HttpBody for IdleBody {
+impl HttpBody for IdleLimitBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -163,7 +163,7 @@ mod tests {
             sleep(Duration::from_secs(pause)).await;
             Ok::<_, Error>("x")
         });
-        let mut body = IdleBody::new(Body::wrap_stream(pieces), Duration::MAX, request_description());
+        let mut body = IdleLimitBody::new(Body::wrap_stream(pieces), Duration::MAX, request_description());
         assert!(body.frame().await.unwrap().is_ok());
     }
 
@@ -174,7 +174,7 @@ mod tests {
             Ok::<_, Error>("x")
         });
         let mut body =
-            IdleBody::new(Body::wrap_stream(pieces), Duration::from_secs(10), request_description());
+            IdleLimitBody::new(Body::wrap_stream(pieces), Duration::from_secs(10), request_description());
         assert!(body.frame().await.unwrap().is_ok());
         sleep(Duration::from_secs(100)).await;
         assert!(body.frame().await.unwrap().is_ok());

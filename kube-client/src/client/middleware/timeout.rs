@@ -8,7 +8,7 @@ use std::{
 };
 use tower::{Layer, Service};
 
-use super::idle_limit::{IdleBody, IdleLimit, RequestDescription};
+use super::idle_limit::{IdleLimit, IdleLimitBody, RequestDescription};
 use crate::{
     client::body::Body,
     error::{BoxError, Error, Wait},
@@ -64,7 +64,7 @@ where
                 })??,
             };
             let Some(idle) = idle else { return Ok(response) };
-            Ok(response.map(|body| Body::wrap_body(IdleBody::new(body, idle, description))))
+            Ok(response.map(|body| Body::wrap_body(IdleLimitBody::new(body, idle, description))))
         })
     }
 }

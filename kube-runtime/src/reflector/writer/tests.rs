@@ -255,7 +255,7 @@ fn an_undecodable_object_does_not_restore_an_object_that_was_deleted_during_a_re
 }
 
 #[test]
-fn an_object_that_is_listed_twice_results_in_one_delta() {
+fn an_object_that_is_listed_several_times_results_in_one_delta() {
     for storage in [Storage::typed, Storage::compact] {
         // The second case goes back to version 1: in a merged store, a watch that lags behind may list an older version
         // of an object that another watch has already listed.

@@ -98,7 +98,7 @@ mod tests {
     use super::Schedule;
 
     #[test]
-    fn a_schedule_has_the_same_next_time_as_in_the_go_library() {
+    fn a_schedule_has_the_same_next_time_as_in_robfig_cron() {
         // 2026-01-01 is a Thursday.
         for (schedule, zone, expected) in [
             ("*/15 * * * *", "UTC", "2026-01-01T00:15:00Z"),

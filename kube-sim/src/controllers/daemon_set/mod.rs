@@ -175,7 +175,7 @@ impl DaemonSet<'_> {
             let old = live.iter().find(|pod| !self.is_updated(pod));
             let new = live.iter().find(|pod| self.is_updated(pod));
             match (old, new) {
-                // The new pod has replaced the old one.
+                // The new pod is available, so the old pod is deleted.
                 (Some(old), Some(new)) if self.is_available(new) => doomed.push((*old).clone()),
                 (Some(_), Some(_)) => surged += 1,
                 (Some(old), None) if surge > 0 => {

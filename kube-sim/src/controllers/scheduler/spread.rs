@@ -12,7 +12,8 @@ use crate::controllers::objects::{self, is_terminating, namespace, number};
 use crate::json::texts;
 use crate::store::selector::LabelSelector;
 
-/// The constraints of a pod, each with the number of pods in each topology domain.
+/// The required topology spread constraints of a pod (`whenUnsatisfiable: DoNotSchedule`). Each constraint
+/// has the number of pods that it counts in each topology domain.
 pub(super) struct SpreadConstraints<'a>(Vec<CountedConstraint<'a>>);
 
 /// A constraint, and the numbers of pods that the constraint counts.

@@ -76,7 +76,7 @@ fn an_update_begins_again_if_the_object_changes_during_the_update() {
             if attempts < 3 {
                 merge(&sim, &json!({ format!("other-{attempts}"): "x" }));
             }
-            let mut object = convert::view(&cx.target.resource, old.unwrap());
+            let mut object = convert::from_stored(&cx.target.resource, old.unwrap());
             object["data"]["own"] = "x".into();
             Ok(object)
         }))
@@ -112,7 +112,7 @@ fn an_update_fails_with_not_found_if_the_object_is_deleted_during_the_update() {
     let error = with_context(&sim, |cx| {
         poll_once(cx.guaranteed_update(WrittenPart::Object, IfMissing::NotFound, |cx, old| {
             sim.delete("v1", "ConfigMap", "default", "a").unwrap();
-            let mut object = convert::view(&cx.target.resource, old.unwrap());
+            let mut object = convert::from_stored(&cx.target.resource, old.unwrap());
             object["data"] = json!({"own": "x"});
             Ok(object)
         }))

@@ -52,7 +52,7 @@ impl WriteContext<'_> {
         let resource = self.resource();
         let mut new = new;
         apply_url_names(self.target, &mut new, self.applying)?;
-        let before = convert::view(resource, shown);
+        let before = convert::from_stored(resource, shown);
         let mut new = self.run_mutating_plugins(new, Some(&before)).await?;
         apply_url_names(self.target, &mut new, true)?;
         self.check_escalation(&new, Some(&before))?;

@@ -90,7 +90,7 @@ async fn an_indexed_job_runs_each_index() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_exceeds_its_deadline() {
+async fn a_job_fails_after_its_deadline() {
     let sim = sim();
     create(&sim, &json!({"activeDeadlineSeconds": 30}), &json!({"kube-sim/exit-after": "never"}), "Never");
     advance(29).await;

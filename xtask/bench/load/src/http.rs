@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_offer_of_a_websocket_is_read() {
+    fn the_websocket_offer_of_a_request_is_read() {
         let text = "GET /x HTTP/1.1\r\nsec-websocket-key: k\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
         let request = next_request(&mut text.as_bytes()).unwrap().unwrap();
         let offer = request.websocket.unwrap();

@@ -15,7 +15,8 @@ fn a_file_that_does_not_respond_blocks_at_most_one_thread() {
     let path = folder.path().join("token");
     fs::write(&path, "one").unwrap();
     let (file, _) = TokenFile::open(path.clone(), None).unwrap();
-    // A thread that opens the pipe waits until another thread opens the pipe for writing.
+    // Replace the file with a named pipe. A thread that opens this pipe for reading waits until another thread
+    // opens it for writing.
     fs::remove_file(&path).unwrap();
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     let mut runtime = Builder::new_current_thread();

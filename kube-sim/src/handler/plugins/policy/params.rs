@@ -65,6 +65,6 @@ pub(super) fn collect(
     if found.is_empty() && text("parameterNotFoundAction") == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }
-    let shown = |object| convert::view(resource, &convert::to_read_form(resource, object));
+    let shown = |object| convert::from_stored(resource, &convert::to_read_form(resource, object));
     Ok(found.into_iter().map(|object| Some(shown(object))).collect())
 }
