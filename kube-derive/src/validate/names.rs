@@ -44,7 +44,8 @@ pub(super) fn is_protected_group(group: &str) -> bool {
         .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
 }
 
-/// Checks the approval of a CRD in a protected group: the URL of the review, or a text that begins with `unapproved`.
+/// Checks the approval of a CRD in a protected group. The approval must be the URL of the pull request that
+/// approved the API, or a text that begins with `unapproved`.
 pub(super) fn check_approval(value: &str) -> Result<(), String> {
     let address = value.split_once("://").is_some_and(|(scheme, rest)| {
         !scheme.is_empty() && !rest.is_empty() && !value.contains(char::is_whitespace)

@@ -40,7 +40,8 @@ impl<K, A: RateLimiter<K>, B: RateLimiter<K>> RateLimiter<K> for MaxOf<A, B> {
     }
 }
 
-/// A limit per key, like client-go's `ItemExponentialFailureRateLimiter`: the delay doubles with each consecutive failure.
+/// A rate limiter with a separate delay for each key, like client-go's `ItemExponentialFailureRateLimiter`.
+/// The delay of a key doubles with each consecutive failure of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailureBackoff {
     base: Duration,

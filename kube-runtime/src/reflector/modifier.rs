@@ -36,8 +36,8 @@ impl<K> Modifier<K> {
 }
 
 impl<K: Storable> Modifier<K> {
-    /// Changes the object of an item in place, because objects are large. If the function panics, the item becomes an
-    /// error, as for an object that does not decode.
+    /// Changes the object of an item in place: a move would copy the object, which may be large. If the
+    /// function panics, the item becomes an error, as for an object that does not decode.
     pub(super) fn apply_to_item(&self, item: &mut Result<Event<K>>) {
         if let Some(modify) = &self.0 {
             modify_item(item, |object| modify(object));

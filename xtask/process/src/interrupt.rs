@@ -1,4 +1,4 @@
-//! The signals that interrupt a task: SIGINT, SIGTERM and SIGHUP.
+//! The signals that interrupt a task of `cargo xtask`: SIGINT, SIGTERM and SIGHUP.
 
 use std::fmt;
 use std::process::ExitCode;

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_keeps_locked_new_and_unrelated_folders() {
+    fn a_sweep_keeps_folders_that_are_locked_new_or_unrelated() {
         let parent = tempfile::tempdir().unwrap();
         let scratch = Scratch::create(parent.path()).unwrap();
         fs::create_dir(parent.path().join("other")).unwrap();

@@ -44,8 +44,8 @@ pub(super) fn check_default(value: &Value, node: &JsonObject) -> Result<(), Stri
     }
 }
 
-/// Checks every field of a default against the schema of the field. A field without a schema is an error, unless the
-/// node preserves unknown fields.
+/// Checks every field of a default against the schema of the field. `node` is the schema of the default. A
+/// field without a schema is an error, unless `node` preserves unknown fields.
 fn check_fields_of_default(fields: &JsonObject, node: &JsonObject) -> Result<(), String> {
     let properties = node.get("properties").and_then(Value::as_object);
     let values = node.get("additionalProperties").and_then(Value::as_object);

@@ -70,8 +70,8 @@ impl Server {
         self.events.push(event);
     }
 
-    /// Creates, modifies or deletes an object at random. If `emitted`, records the event. If `listing`, a list is open: the
-    /// event of a created or modified object is then an `InitApply`.
+    /// Creates, modifies or deletes an object at random. If `emitted`, records the event. If `listing`, a
+    /// list is in progress: the event of a created or modified object is then an `InitApply`.
     fn change_object(&mut self, emitted: bool, listing: bool, random: &mut Rng) {
         self.version += 1;
         let name = NAMES[random.usize(0..NAMES.len())];

@@ -73,8 +73,9 @@ impl Estimator<'_> {
         }
     }
 
-    /// The estimate of a function of a Kubernetes library or of the string library, or of `==` for two values of one
-    /// Kubernetes type. `None` if the `match` below has no estimate for the call.
+    /// The estimate of a function of the Kubernetes libraries or of the string library. Also estimates `==`
+    /// for two values that have the same Kubernetes type, such as `kubernetes.URL`. `None` if the `match`
+    /// below has no estimate for the call.
     fn estimate_kubernetes_function(&mut self, call: &CallExpr, overload: &str) -> Option<Estimate> {
         let first = call.args.first();
         let target = call.target.as_deref();

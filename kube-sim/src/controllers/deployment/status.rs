@@ -15,8 +15,9 @@ impl Deployment<'_> {
         self.replace_status(status);
     }
 
-    /// Writes the status, with the progress of the rollout (`syncRolloutStatus`). If the status has not changed,
-    /// requeues the deployment for the deadline of its progress.
+    /// Writes the status, with the progress of the rollout (`syncRolloutStatus`). If the status has not
+    /// changed, calls [`requeue_for_deadline`](Self::requeue_for_deadline): an unfinished rollout is
+    /// reconciled again after its progress deadline (`progressDeadlineSeconds`).
     pub(super) fn update_rollout_status(&mut self) {
         let mut status = self.calculate_status();
         let current = condition(&self.object, "Progressing").cloned();

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_below_an_absent_field_are_checked_unless_the_field_is_a_pointer() {
+    fn fields_below_an_absent_field_are_checked_unless_the_absent_field_is_a_go_pointer() {
         let spec_only = json!({"spec": {}});
         assert_eq!(reported_fields(("spec.a.name", Check::Required), &spec_only), ["spec.a.name"]);
         assert!(reported_fields(("spec.a?.name", Check::Required), &spec_only).is_empty());
