@@ -8,14 +8,15 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::{
-    Attribute, Data, DeriveInput, Expr, Field, Fields, FieldsNamed, Lit, Meta, Path, Token, Type,
-    ext::IdentExt, meta::ParseNestedMeta, punctuated::Punctuated, spanned::Spanned,
+    Attribute, Data, DeriveInput, Field, Fields, FieldsNamed, Meta, Path, Type, ext::IdentExt,
+    meta::ParseNestedMeta, spanned::Spanned,
 };
 
 use crate::{
     companion::{companion_name, replace_by_companions},
     input::{
-        Crates, combine_error, key_name, parse_keys, parse_nested_keys, reject_duplicate, unknown_key_error,
+        Crates, combine_error, key_name, parse_keys, parse_metas, parse_nested_keys, reject_duplicate,
+        text_of, unknown_key_error,
     },
     model::Paths,
 };
@@ -119,20 +120,12 @@ impl FieldAttrs {
 /// The keys in the `#[serde(..)]` attributes. Errors are ignored, because serde reports them.
 fn serde_keys(attributes: &[Attribute]) -> impl Iterator<Item = Meta> {
     let lists = attributes.iter().filter(|attribute| attribute.path().is_ident("serde"));
-    let keys =
-        lists.filter_map(|list| list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
-    keys.flatten()
+    lists.filter_map(|list| parse_metas(list).ok()).flatten()
 }
 
 /// The path in `key = "path"`.
 fn path_in(meta: &Meta) -> Option<Path> {
-    match &meta.require_name_value().ok()?.value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Str(text) => text.parse().ok(),
-            _ => None,
-        },
-        _ => None,
-    }
+    text_of(meta)?.parse().ok()
 }
 
 fn function_in(mut module: Path, name: &str) -> Path {

@@ -11,10 +11,11 @@ mod flag;
 mod json;
 mod keys;
 mod metadata_entry;
+mod other_derives;
 mod scale;
 
 use proc_macro2::Span;
-use syn::{Attribute, Data, DeriveInput, Expr, Fields, Ident, Lit, Visibility};
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, Visibility};
 
 pub(crate) use self::keys::{
     key_name, parse_flag, parse_keys, parse_nested_keys, reject_duplicate, unknown_key_error, value_of,
@@ -26,6 +27,7 @@ pub(crate) use self::{
     field::Field,
     flag::{Flag, is_enabled},
     metadata_entry::MetadataEntry,
+    other_derives::{parse_metas, text_of},
     scale::Scale,
 };
 
@@ -109,15 +111,9 @@ fn doc_text(attrs: &[Attribute]) -> Option<String> {
     let lines: Vec<String> = attrs
         .iter()
         .filter(|a| a.path().is_ident("doc"))
-        .filter_map(|a| match &a.meta.require_name_value().ok()?.value {
-            Expr::Lit(literal) => match &literal.lit {
-                Lit::Str(text) => {
-                    let text = text.value();
-                    Some(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned())
-                }
-                _ => None,
-            },
-            _ => None,
+        .filter_map(|a| {
+            let text = text_of(&a.meta)?.value();
+            Some(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned())
         })
         .collect();
     let text = lines.join("\n").trim().to_owned();

@@ -11,14 +11,14 @@ mod plain;
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
-    Attribute, Data, DeriveInput, Expr, Field, GenericParam, Generics, Meta, Token, Variant, ext::IdentExt,
-    meta::ParseNestedMeta, parse_quote, punctuated::Punctuated,
+    Attribute, Data, DeriveInput, Expr, Field, GenericParam, Generics, Meta, Variant, ext::IdentExt,
+    meta::ParseNestedMeta, parse_quote,
 };
 
 use crate::{
     input::{
-        Crates, Flag, combine_error, is_enabled, key_name, parse_flag, parse_keys, reject_duplicate,
-        unknown_key_error, value_of,
+        Crates, Flag, combine_error, is_enabled, key_name, parse_flag, parse_keys, parse_metas,
+        reject_duplicate, unknown_key_error, value_of,
     },
     model::Paths,
 };
@@ -39,9 +39,8 @@ const KNOWN_KEYS: &[&str] = &["validation", "merge_strategy", "cel", "crates"];
 /// attributes.
 const KEPT_ATTRIBUTES: &[&str] = &["serde", "schemars", "validate", "garde", "doc", "deprecated"];
 
-/// Removes the attributes that the copy must not have.
-fn retain_kept_attributes(attributes: &mut Vec<Attribute>) {
-    attributes.retain(|attribute| KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name)));
+fn is_kept(attribute: &Attribute) -> bool {
+    KEPT_ATTRIBUTES.iter().any(|name| attribute.path().is_ident(name))
 }
 
 impl Attrs {
@@ -52,7 +51,7 @@ impl Attrs {
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("x_kube")) {
             parse_keys(attribute, error, |meta| attrs.parse_key(meta));
         }
-        retain_kept_attributes(attributes);
+        attributes.retain(is_kept);
         attrs
     }
 
@@ -265,7 +264,7 @@ fn clean_variants_and_return_fields<'a>(
                     let message = "`x_kube` belongs to a type or a field, not to a variant";
                     combine_error(error, syn::Error::new(ident.span(), message));
                 }
-                retain_kept_attributes(attrs);
+                attrs.retain(is_kept);
                 fields.extend(own.iter_mut());
             }
             fields
@@ -277,7 +276,6 @@ fn clean_variants_and_return_fields<'a>(
 /// Whether `matches` accepts a key in the `#[serde(..)]` and `#[schemars(..)]` attributes of the type.
 fn has_container_key(attributes: &[Attribute], matches: impl Fn(&Meta) -> bool) -> bool {
     let lists = attributes.iter().filter(|a| a.path().is_ident("serde") || a.path().is_ident("schemars"));
-    let mut keys =
-        lists.filter_map(|a| a.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
+    let mut keys = lists.filter_map(|list| parse_metas(list).ok());
     keys.any(|keys| keys.iter().any(&matches))
 }

@@ -9,15 +9,19 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{
-    Attribute, Data, DeriveInput, Expr, ExprLit, ExprPath, Field, Fields, Lit, LitStr, Meta, Token, Type,
-    Variant, ext::IdentExt, punctuated::Punctuated,
+use syn::{Attribute, Data, DeriveInput, ExprPath, Field, Fields, Meta, Type, Variant, ext::IdentExt};
+
+use crate::{
+    input::{parse_metas, text_of},
+    model::Paths,
 };
 
-use crate::model::Paths;
-
-/// The attributes of derives that change a schema, except `doc` and `serde`. A type with one of them is not plain.
-const OTHER_SCHEMA_ATTRIBUTES: &[&str] = &["x_kube", "schemars", "validate", "garde", "deprecated"];
+/// The keys of `#[serde(..)]` that a plain type may have.
+const TYPE_KEYS: &[&str] = &["rename_all"];
+/// The keys of `#[serde(..)]` that a plain field may have.
+const FIELD_KEYS: &[&str] = &["rename", "default", "skip_serializing_if"];
+/// The keys of `#[serde(..)]` that a plain variant may have.
+const VARIANT_KEYS: &[&str] = &["rename"];
 
 /// The attributes of a type, a field or a variant that is plain.
 #[derive(Default)]
@@ -42,10 +46,7 @@ pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
     if !input.generics.params.is_empty() {
         return None;
     }
-    let attrs = PlainAttrs::parse(&input.attrs)?;
-    if attrs.rename.is_some() || attrs.default.is_some() {
-        return None;
-    }
+    let attrs = PlainAttrs::parse(&input.attrs, TYPE_KEYS)?;
     let Paths { support, schemars, .. } = &Paths::new(None);
     let description = description(&attrs.docs)?;
     let schema = match &input.data {
@@ -87,10 +88,7 @@ fn expand_property(
     rename: fn(String) -> String,
     support: &TokenStream,
 ) -> Option<TokenStream> {
-    let attrs = PlainAttrs::parse(&field.attrs)?;
-    if attrs.rename_all.is_some() {
-        return None;
-    }
+    let attrs = PlainAttrs::parse(&field.attrs, FIELD_KEYS)?;
     let description = description(&attrs.docs)?;
     let name = match attrs.rename {
         Some(name) => name,
@@ -133,61 +131,42 @@ fn expand_default(
 
 /// The name of a unit variant in JSON; `None` if the variant is not plain.
 fn variant_name(variant: &Variant, rename: fn(String) -> String) -> Option<String> {
-    let attrs = PlainAttrs::parse(&variant.attrs)?;
-    let is_plain = matches!(variant.fields, Fields::Unit)
-        && attrs.docs.is_empty()
-        && attrs.rename_all.is_none()
-        && attrs.default.is_none()
-        && attrs.skip_serializing_if.is_none();
+    let attrs = PlainAttrs::parse(&variant.attrs, VARIANT_KEYS)?;
+    let is_plain = matches!(variant.fields, Fields::Unit) && attrs.docs.is_empty();
     is_plain.then(|| attrs.rename.unwrap_or_else(|| rename(variant.ident.unraw().to_string())))
 }
 
 impl PlainAttrs {
-    /// Reads the attributes; `None` if they contain anything else that can change the schema.
-    fn parse(attributes: &[Attribute]) -> Option<Self> {
+    /// Reads the doc comments and the keys `serde_keys`; `None` if the attributes contain anything else that can change the
+    /// schema.
+    fn parse(attributes: &[Attribute], serde_keys: &[&str]) -> Option<Self> {
         let mut attrs = Self::default();
         for attribute in attributes {
             let path = attribute.path();
             if path.is_ident("doc") {
                 attrs.docs.push(text_of(&attribute.meta)?.value());
             } else if path.is_ident("serde") {
-                let keys = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()?;
-                keys.iter().try_for_each(|key| attrs.parse_serde_key(key))?;
-            } else if OTHER_SCHEMA_ATTRIBUTES.iter().any(|name| path.is_ident(name)) {
+                for key in parse_metas(attribute).ok()? {
+                    let name = serde_keys.iter().find(|name| key.path().is_ident(name))?;
+                    attrs.parse_serde_key(name, &key)?;
+                }
+            } else if path.is_ident("x_kube") || super::is_kept(attribute) {
                 return None;
             }
         }
         Some(attrs)
     }
 
-    fn parse_serde_key(&mut self, key: &Meta) -> Option<()> {
-        let path = key.path();
-        if path.is_ident("default") {
-            self.default = Some(match key {
-                Meta::Path(_) => FieldDefault::OfType,
-                _ => FieldDefault::Function(text_of(key)?.parse().ok()?),
-            });
-        } else if path.is_ident("skip_serializing_if") {
-            self.skip_serializing_if = Some(text_of(key)?.parse().ok()?);
-        } else if path.is_ident("rename") {
-            self.rename = Some(text_of(key)?.value());
-        } else if path.is_ident("rename_all") {
-            self.rename_all = Some(text_of(key)?.value());
-        } else {
-            return None;
+    fn parse_serde_key(&mut self, name: &str, key: &Meta) -> Option<()> {
+        match name {
+            "default" if matches!(key, Meta::Path(_)) => self.default = Some(FieldDefault::OfType),
+            "default" => self.default = Some(FieldDefault::Function(text_of(key)?.parse().ok()?)),
+            "skip_serializing_if" => self.skip_serializing_if = Some(text_of(key)?.parse().ok()?),
+            "rename" => self.rename = Some(text_of(key)?.value()),
+            "rename_all" => self.rename_all = Some(text_of(key)?.value()),
+            _ => return None,
         }
         Some(())
-    }
-}
-
-/// The string literal in `key = ".."`.
-fn text_of(meta: &Meta) -> Option<&LitStr> {
-    match meta {
-        Meta::NameValue(pair) => match &pair.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text),
-            _ => None,
-        },
-        _ => None,
     }
 }
 

@@ -61,22 +61,17 @@ impl Property {
         let mut one_field = (self.one_field_schema)(generator);
         let is_required = one_field.get("required").is_some();
         let value = one_field.pointer_mut("/properties/value").map_or(Value::Bool(true), Value::take);
-        let is_optional = if generator.contract().is_deserialize() {
-            self.default.is_some() || !is_required
+        let is_required = if generator.contract().is_deserialize() {
+            is_required && self.default.is_none()
         } else {
-            self.is_skippable
+            !self.is_skippable
         };
-        let keywords = [
-            ("description", (!self.description.is_empty()).then(|| json!(self.description))),
-            ("default", self.default.and_then(|default| default())),
-        ];
         let mut schema = Schema::try_from(value).unwrap_or_default();
-        for (keyword, value) in keywords {
-            if let Some(value) = value {
-                schema.insert(keyword.to_owned(), value);
-            }
+        insert_description(&mut schema, self.description);
+        if let Some(default) = self.default.and_then(|default| default()) {
+            schema.insert("default".to_owned(), default);
         }
-        (schema.to_value(), !(is_optional || self.default.is_some() && self.is_skippable))
+        (schema.to_value(), is_required)
     }
 }
 
@@ -115,8 +110,8 @@ fn insert_description(schema: &mut Schema, description: &str) {
     }
 }
 
-/// Serializes a value whose type may implement `Serialize`. `SerializeProbe(value).default_to_value()` calls the inherent method if
-/// the type implements `Serialize`, and the method of [`SerializeFallback`] otherwise.
+/// Serializes a value whose type may implement `Serialize`. `SerializeProbe(value).default_to_value()` calls the inherent
+/// method if the type implements `Serialize`, and the method of [`SerializeFallback`] otherwise.
 #[derive(Debug)]
 pub struct SerializeProbe<T>(pub T);
 
