@@ -38,12 +38,16 @@ macro_rules! define_twice {
     };
 }
 
-/// The schemas of `T` for both contracts, with the schemas of all types that `T` contains.
+/// The schemas of `T` for both contracts, with the schemas of all types that `T` contains: first in `$defs`, then in the
+/// places of use, as in a CRD.
 fn schemas_of<T: JsonSchema + ?Sized>() -> Value {
     let contracts = [SchemaSettings::for_deserialize, SchemaSettings::for_serialize];
     let schemas = contracts.map(|contract| {
-        let generator = SchemaGenerator::new(contract(SchemaSettings::draft2020_12()));
-        generator.into_root_schema_for::<T>()
+        [false, true].map(|inline_subschemas| {
+            let mut settings = contract(SchemaSettings::draft2020_12());
+            settings.inline_subschemas = inline_subschemas;
+            SchemaGenerator::new(settings).into_root_schema_for::<T>()
+        })
     });
     json!(schemas)
 }
@@ -51,7 +55,7 @@ fn schemas_of<T: JsonSchema + ?Sized>() -> Value {
 define_twice! {
     Site, Empty, Port, Names, Camel, Kebab, Screaming, Snake, Lower, Mode, CamelMode, LowerMode, UpperMode,
     PascalMode, SnakeMode, DocumentedMode, Titled, Rules, Denies, Never, Unit, Pair, Tagged, Unserializable, Unsized, Recursive, Generated,
-    GeneratedMode;
+    GeneratedMode, FieldTypes, Node, Leaf, Shadowing, TwoPorts, Mixed;
 
     /// A website.
     ///
@@ -291,6 +295,99 @@ define_twice! {
         #[serde(default)]
         #[serde(rename = "größe", skip_serializing_if = "Option::is_none")]
         pub(super) größe: Option<f32>,
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    #[allow(clippy::option_option, reason = "schemars accepts the type")]
+    pub(super) struct FieldTypes {
+        pub(super) integers: (i8, i128),
+        pub(super) number: f64,
+        pub(super) character: char,
+        pub(super) twice_optional: Option<Option<u8>>,
+        pub(super) boxed_port: Box<Port>,
+        pub(super) optional_box: Option<Box<Mode>>,
+        pub(super) lists: Vec<Vec<Port>>,
+        pub(super) optional_list: Option<Vec<Mode>>,
+        pub(super) list_of_options: Vec<Option<Port>>,
+        pub(super) map: BTreeMap<String, BTreeMap<String, Option<Port>>>,
+        pub(super) map_of_numbers: BTreeMap<u8, Port>,
+        pub(super) hash_map: std::collections::HashMap<String, Port>,
+        pub(super) set: std::collections::BTreeSet<String>,
+        pub(super) transparents: Vec<Transparent>,
+        pub(super) optional_transparent: Option<Transparent>,
+        pub(super) values: Vec<serde_json::Value>,
+        pub(super) optional_target: Option<IntOrString>,
+        pub(super) optional_pair: Option<Pair>,
+        pub(super) tagged: Vec<Tagged>,
+        #[serde(default)]
+        pub(super) mode: Option<Mode>,
+        /// A list.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub(super) described_list: Option<Vec<u8>>,
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    pub(super) struct Node {
+        pub(super) leaf: Option<Box<Leaf>>,
+        pub(super) nodes: BTreeMap<String, Node>,
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    pub(super) struct Leaf {
+        pub(super) owner: Option<Box<Node>>,
+        pub(super) leaves: Vec<Option<Leaf>>,
+    }
+
+    /// Types with the names of known types.
+    mod shadows {
+        use serde::{Deserialize, Serialize};
+
+        #[derive(schemars::JsonSchema, Serialize, Deserialize)]
+        pub(crate) struct Option<T> {
+            pub(crate) some: T,
+        }
+
+        #[derive(super::Schema, Serialize, Deserialize)]
+        pub(crate) struct String {
+            pub(crate) bytes: Vec<u8>,
+        }
+
+        #[derive(super::Schema, Serialize, Deserialize)]
+        pub(crate) struct Port {
+            pub(crate) name: String,
+        }
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    pub(super) struct Shadowing {
+        pub(super) option: shadows::Option<u8>,
+        pub(super) option_of_string: shadows::Option<shadows::String>,
+        pub(super) string: shadows::String,
+        pub(super) strings: Vec<shadows::String>,
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    pub(super) struct TwoPorts {
+        pub(super) first: Vec<shadows::Port>,
+        pub(super) second: Option<Port>,
+        pub(super) third: shadows::Port,
+        pub(super) fourth: Port,
+    }
+
+    #[derive(schemars::JsonSchema, Serialize, Deserialize)]
+    pub(super) struct Mixed {
+        pub(super) ports: TwoPorts,
+        pub(super) port: Option<Port>,
+        pub(super) fields: Vec<FieldTypes>,
+        pub(super) next: Option<Box<Mixed>>,
+        pub(super) inner: Box<InMixed>,
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    pub(super) struct InMixed {
+        pub(super) mixed: Option<Box<Mixed>>,
+        pub(super) list: Vec<Mixed>,
+        pub(super) port: Port,
     }
 
     macro_rules! define {

@@ -32,6 +32,7 @@ pub(super) fn expand_struct(model: &Model) -> TokenStream {
     }
 }
 
+/// Generates `new`. It is `#[inline]` because it may have to drop the spec, which needs code of all types in the spec.
 pub(super) fn expand_constructor(model: &Model) -> TokenStream {
     let Model { spec, root, vis, .. } = model;
     let support = &model.block_paths.support;
@@ -40,6 +41,7 @@ pub(super) fn expand_constructor(model: &Model) -> TokenStream {
     quote! {
         impl #root {
             #[doc = #doc]
+            #[inline]
             #[must_use]
             #[allow(dead_code, reason = "a program may only read such objects")]
             #vis fn new(name: &str, spec: #spec) -> Self {

@@ -11,6 +11,8 @@ mod encode;
 mod encode_flat;
 #[cfg(feature = "schema")]
 mod field_schema;
+#[cfg(feature = "schema")]
+mod field_type;
 mod kind;
 #[cfg(feature = "schema")]
 mod plain_schema;
@@ -60,9 +62,9 @@ pub mod rules {
 #[cfg(feature = "schema")]
 pub use self::field_schema::{add_rules, set_merge_strategy};
 #[cfg(feature = "schema")]
-pub use self::plain_schema::{
-    Property, SchemaName, SerializeFallback, SerializeProbe, enum_schema, object_schema,
-};
+pub use self::field_type::{FieldType, KnownType, OtherType, TypeOf};
+#[cfg(feature = "schema")]
+pub use self::plain_schema::{SchemaName, SerializeFallback, SerializeProbe, enum_schema, object_schema};
 #[cfg(feature = "schema")]
 pub use self::schema::{crd_with_flat_schema, crd_with_schema, root_schema};
 #[cfg(feature = "schema")]

@@ -4,87 +4,47 @@
 
 use std::borrow::Cow;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use super::FieldType;
 
 /// The type of schema names and schema IDs.
 pub type SchemaName = Cow<'static, str>;
 
-/// A field of a plain struct.
-#[derive(Debug, Clone, Copy)]
-pub struct Property {
-    name: &'static str,
-    /// The doc comment of the field; empty without a doc comment.
-    description: &'static str,
-    /// Generates the schema of [`OneField`] for the type of the field.
-    one_field_schema: fn(&mut SchemaGenerator) -> Schema,
-    /// For a field with `#[serde(default)]`: returns the value of the keyword `default`.
-    default: Option<fn() -> Option<Value>>,
-    /// Whether the field has `#[serde(skip_serializing_if = "..")]`.
-    is_skippable: bool,
-}
+/// The name and the doc comment of a field, and a function that returns its type. The doc comment may be empty.
+type Field = (&'static str, &'static str, fn() -> FieldType);
 
-/// A struct with one field. Its schema contains the schema of the field, and tells whether the field is required: a field
-/// is not required if its type is an `Option`, or a transparent type that contains an `Option`.
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "only the schema of this type is used")]
-struct OneField<T: ?Sized> {
-    value: T,
-}
+/// The name of a field with `#[serde(default)]`, and a function that returns the value of the keyword `default`.
+type FieldDefault = (&'static str, fn() -> Option<Value>);
 
-impl Property {
-    pub const fn new<T: JsonSchema + ?Sized>(name: &'static str, description: &'static str) -> Self {
-        Self {
-            name,
-            description,
-            one_field_schema: OneField::<T>::json_schema,
-            default: None,
-            is_skippable: false,
-        }
-    }
-
-    /// Marks a field with `#[serde(default)]`. `value` returns the value of the keyword `default`.
-    #[must_use]
-    pub const fn default_value(self, value: fn() -> Option<Value>) -> Self {
-        Self { default: Some(value), ..self }
-    }
-
-    /// Marks a field with `#[serde(skip_serializing_if = "..")]`.
-    #[must_use]
-    pub const fn skippable(self) -> Self {
-        Self { is_skippable: true, ..self }
-    }
-
-    /// Returns the schema of the field, and whether the field is required.
-    fn schema(&self, generator: &mut SchemaGenerator) -> (Value, bool) {
-        let mut one_field = (self.one_field_schema)(generator);
-        let is_required = one_field.get("required").is_some();
-        let value = one_field.pointer_mut("/properties/value").map_or(Value::Bool(true), Value::take);
-        let is_required = if generator.contract().is_deserialize() {
-            is_required && self.default.is_none()
-        } else {
-            !self.is_skippable
-        };
-        let mut schema = Schema::try_from(value).unwrap_or_default();
-        insert_description(&mut schema, self.description);
-        if let Some(default) = self.default.and_then(|default| default()) {
-            schema.insert("default".to_owned(), default);
-        }
-        (schema.to_value(), is_required)
-    }
-}
-
-/// The schema of a struct with the fields `properties`.
-pub fn object_schema(generator: &mut SchemaGenerator, description: &str, properties: &[Property]) -> Schema {
+/// The schema of a struct. `skippable` contains the names of the fields with `#[serde(skip_serializing_if = "..")]`.
+pub fn object_schema(
+    generator: &mut SchemaGenerator,
+    description: &str,
+    fields: &[Field],
+    defaults: &[FieldDefault],
+    skippable: &[&str],
+) -> Schema {
     let mut schema = json_schema!({ "type": "object" });
     let mut required = Vec::new();
     let mut schemas = serde_json::Map::new();
-    for property in properties {
-        let (schema, is_required) = property.schema(generator);
-        schemas.insert(property.name.to_owned(), schema);
+    for &(name, description, field_type) in fields {
+        let (mut schema, is_required) = field_type().field_schema(generator);
+        insert_description(&mut schema, description);
+        let default = defaults.iter().find(|(field, _)| *field == name);
+        if let Some(default) = default.and_then(|(_, default)| default()) {
+            schema.insert("default".to_owned(), default);
+        }
+        schemas.insert(name.to_owned(), schema.to_value());
+        let is_required = if generator.contract().is_deserialize() {
+            is_required && default.is_none()
+        } else {
+            !skippable.contains(&name)
+        };
         if is_required {
-            required.push(property.name);
+            required.push(name);
         }
     }
     if !schemas.is_empty() {
