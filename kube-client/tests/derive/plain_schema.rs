@@ -55,7 +55,7 @@ fn schemas_of<T: JsonSchema + ?Sized>() -> Value {
 define_twice! {
     Site, Empty, Port, Names, Camel, Kebab, Screaming, Snake, Lower, Mode, CamelMode, LowerMode, UpperMode,
     PascalMode, SnakeMode, DocumentedMode, Titled, Rules, Denies, Never, Unit, Pair, Tagged, Unserializable, Unsized, Recursive, Generated,
-    GeneratedMode, FieldTypes, Node, Leaf, Shadowing, TwoPorts, Mixed;
+    GeneratedMode, FieldTypes, Node, Leaf, Shadowing, TwoPorts, Mixed, SameNames, UnusualNames;
 
     /// A website.
     ///
@@ -372,6 +372,43 @@ define_twice! {
         pub(super) second: Option<Port>,
         pub(super) third: shadows::Port,
         pub(super) fourth: Port,
+    }
+
+    #[derive(Schema, Serialize)]
+    pub(super) struct SameNames {
+        #[serde(rename = "name", default, skip_serializing_if = "Option::is_none")]
+        pub(super) first: Option<u8>,
+        #[serde(rename = "name")]
+        pub(super) second: String,
+    }
+
+    trait FieldType {
+        fn field_type() -> u8 {
+            1
+        }
+    }
+
+    impl<T: ?Sized> FieldType for T {}
+
+    #[derive(Schema, Serialize, Deserialize)]
+    pub(super) struct __TypeOf {
+        #[serde(default = "default_number", skip_serializing_if = "__default")]
+        pub(super) number: u8,
+    }
+
+    fn default_number() -> u8 {
+        <u8 as FieldType>::field_type()
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn __default(number: &u8) -> bool {
+        *number == 2
+    }
+
+    #[derive(Schema, Serialize, Deserialize)]
+    pub(super) struct UnusualNames {
+        pub(super) value: __TypeOf,
+        pub(super) array: [u8; 2],
     }
 
     #[derive(schemars::JsonSchema, Serialize, Deserialize)]

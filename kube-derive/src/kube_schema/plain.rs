@@ -7,12 +7,9 @@
 //!
 //! The schema must equal the schema of schemars' derive. [`expand`] returns `None` for all other types.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
-use syn::{
-    Attribute, Data, DeriveInput, ExprPath, Field, Fields, Meta, Type, Variant, ext::IdentExt,
-    spanned::Spanned,
-};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Attribute, Data, DeriveInput, ExprPath, Field, Fields, Meta, Type, Variant, ext::IdentExt};
 
 use crate::{
     input::{parse_metas, text_of},
@@ -80,6 +77,7 @@ pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
     let schema_name = name.unraw().to_string();
     Some(quote! {
         #[automatically_derived]
+        #[allow(unused_braces, unused_qualifications, reason = "they are in the types of the fields")]
         impl #schemars::JsonSchema for #name {
             fn schema_name() -> #support::SchemaName { #support::SchemaName::Borrowed(#schema_name) }
 
@@ -87,7 +85,7 @@ pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
                 #support::SchemaName::Borrowed(::core::concat!(::core::module_path!(), "::", #schema_name))
             }
 
-            fn json_schema(generator: &mut #schemars::SchemaGenerator) -> #schemars::Schema { #schema }
+            fn json_schema(__generator: &mut #schemars::SchemaGenerator) -> #schemars::Schema { #schema }
         }
 
         #[automatically_derived]
@@ -98,22 +96,35 @@ pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
 /// Generates the call of `object_schema`. `OtherType` is used only by fields whose type is not a `KnownType`.
 fn expand_object_schema(description: &str, fields: &[PlainField<'_>], support: &TokenStream) -> TokenStream {
     let table = fields.iter().map(|PlainField { name, description, ty, .. }| {
-        // The compiler's error for a type without a schema points to the span of the path.
-        let field_type = quote_spanned!(ty.span()=> __TypeOf::<#ty>::field_type);
+        let field_type = expand_field_type(ty);
         quote!((#name, #description, #field_type))
     });
-    let defaults = fields.iter().filter_map(|field| {
-        let (name, function) = (&field.name, expand_default(field, support)?);
-        Some(quote!((#name, #function)))
+    let defaults = fields.iter().enumerate().filter_map(|(index, field)| {
+        let function = expand_default(field, support)?;
+        Some(quote!((#index, #function)))
     });
-    let skippable =
-        fields.iter().filter(|field| field.skip_serializing_if.is_some()).map(|field| &field.name);
+    let skippable = fields.iter().enumerate().filter(|(_, field)| field.skip_serializing_if.is_some());
+    let skippable = skippable.map(|(index, _)| index);
     quote! {
-        use #support::{OtherType as _, TypeOf as __TypeOf};
+        use #support::{OtherType as _, TypeOf as __KubeTypeOf};
         #support::object_schema(
-            generator, #description, &[#(#table),*], &[#(#defaults),*], &[#(#skippable),*],
+            __generator, #description, &[#(#table),*], &[#(#defaults),*], &[#(#skippable),*],
         )
     }
+}
+
+/// Generates the path of the function that returns the type of a field. The path has the span of the type: the compiler
+/// shows the error for a type without a schema there.
+fn expand_field_type(ty: &Type) -> TokenStream {
+    let mut visible = ty;
+    while let Type::Group(group) = visible {
+        visible = &group.elem;
+    }
+    let mut spans = visible.to_token_stream().into_iter().map(|token| token.span());
+    let first = spans.next().unwrap_or_else(Span::call_site);
+    let last = spans.last().unwrap_or(first);
+    let (start, end) = (quote_spanned!(first=> __KubeTypeOf::<), quote_spanned!(last=> >::__kube_field_type));
+    quote!(#start #ty #end)
 }
 
 /// Generates a closure that returns the JSON of the field's default value; `None` if the field has no default. The
@@ -124,15 +135,15 @@ fn expand_default(field: &PlainField<'_>, support: &TokenStream) -> Option<Token
         FieldDefault::OfType => quote!(<#ty as ::core::default::Default>::default()),
         FieldDefault::Function(function) => quote!(#function()),
     };
-    let value = quote!(#support::SerializeProbe(__default).default_to_value());
+    let value = quote!(#support::SerializeProbe(__kube_default).default_to_value());
     let value = match &field.skip_serializing_if {
-        Some(skip) => quote!(if #skip(&__default) { ::core::option::Option::None } else { #value }),
+        Some(skip) => quote!(if #skip(&__kube_default) { ::core::option::Option::None } else { #value }),
         None => value,
     };
     Some(quote!(|| {
         #[allow(unused_imports, reason = "only a type without `Serialize` needs the trait")]
         use #support::SerializeFallback as _;
-        let __default: #ty = #default;
+        let __kube_default: #ty = #default;
         #value
     }))
 }

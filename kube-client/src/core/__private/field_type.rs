@@ -66,14 +66,15 @@ impl<T: KnownType> KnownType for Box<T> {
     const FIELD_TYPE: FieldType = T::FIELD_TYPE;
 }
 
-/// `TypeOf::<T>::field_type` returns the [`FieldType`] of any type. It is the inherent function if `T` is a [`KnownType`],
-/// and the function of [`OtherType`] otherwise.
+/// `TypeOf::<T>::__kube_field_type` returns the [`FieldType`] of any type. It is the inherent function if `T` is a
+/// [`KnownType`], and the function of [`OtherType`] otherwise. The name is unusual because a trait in the module of the
+/// user may have a function with a usual name.
 #[derive(Debug)]
 pub struct TypeOf<T: ?Sized>(PhantomData<T>);
 
 impl<T: KnownType + ?Sized> TypeOf<T> {
     #[must_use]
-    pub fn field_type() -> FieldType {
+    pub fn __kube_field_type() -> FieldType {
         T::FIELD_TYPE
     }
 }
@@ -81,7 +82,7 @@ impl<T: KnownType + ?Sized> TypeOf<T> {
 /// The [`FieldType`] of types that are not a [`KnownType`]. The bound is on the function: if the impl had it, the compiler's
 /// error for a type without a schema would be about [`KnownType`].
 pub trait OtherType<T: ?Sized> {
-    fn field_type() -> FieldType
+    fn __kube_field_type() -> FieldType
     where
         T: JsonSchema,
     {

@@ -16,24 +16,24 @@ pub type SchemaName = Cow<'static, str>;
 /// The name and the doc comment of a field, and a function that returns its type. The doc comment may be empty.
 type Field = (&'static str, &'static str, fn() -> FieldType);
 
-/// The name of a field with `#[serde(default)]`, and a function that returns the value of the keyword `default`.
-type FieldDefault = (&'static str, fn() -> Option<Value>);
+/// The index of a field with `#[serde(default)]`, and a function that returns the value of the keyword `default`.
+type FieldDefault = (usize, fn() -> Option<Value>);
 
-/// The schema of a struct. `skippable` contains the names of the fields with `#[serde(skip_serializing_if = "..")]`.
+/// The schema of a struct. `skippable` contains the indices of the fields with `#[serde(skip_serializing_if = "..")]`.
 pub fn object_schema(
     generator: &mut SchemaGenerator,
     description: &str,
     fields: &[Field],
     defaults: &[FieldDefault],
-    skippable: &[&str],
+    skippable: &[usize],
 ) -> Schema {
     let mut schema = json_schema!({ "type": "object" });
     let mut required = Vec::new();
     let mut schemas = serde_json::Map::new();
-    for &(name, description, field_type) in fields {
+    for (index, &(name, description, field_type)) in fields.iter().enumerate() {
         let (mut schema, is_required) = field_type().field_schema(generator);
         insert_description(&mut schema, description);
-        let default = defaults.iter().find(|(field, _)| *field == name);
+        let default = defaults.iter().find(|(field, _)| *field == index);
         if let Some(default) = default.and_then(|(_, default)| default()) {
             schema.insert("default".to_owned(), default);
         }
@@ -41,7 +41,7 @@ pub fn object_schema(
         let is_required = if generator.contract().is_deserialize() {
             is_required && default.is_none()
         } else {
-            !skippable.contains(&name)
+            !skippable.contains(&index)
         };
         if is_required {
             required.push(name);
