@@ -27,7 +27,7 @@ pub enum FieldType {
     Map(&'static FieldType),
     /// A plain type, with its functions of [`JsonSchema`].
     Plain { name: fn() -> SchemaName, id: fn() -> SchemaName, schema: SchemaFunction },
-    /// Any other type, with the function that creates the schema of [`OneField`] for this type.
+    /// Any other type, with the function that creates the schema of `OneField` for this type.
     Other(SchemaFunction),
 }
 
