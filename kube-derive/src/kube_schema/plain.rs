@@ -2,8 +2,8 @@
 //!
 //! Most types of a custom resource are plain: structs with named fields, and enums of unit variants, with doc comments
 //! and the usual attributes of serde. For these types, `#[derive(KubeSchema)]` generates a table of the fields, and
-//! `kube_client::core::__private` builds the schema from the table. The generated code contains only data, so the compiler
-//! has much less work than with schemars' derive, which generates a function for each type and each field type.
+//! `kube_client::core::__private` builds the schema from the table. The generated code is little more than data, so the
+//! compiler has much less work than with schemars' derive, which generates a function for each type and each field type.
 //!
 //! The schema must equal the schema of schemars' derive. [`expand`] returns `None` for all other types.
 

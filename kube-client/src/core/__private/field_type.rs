@@ -1,8 +1,9 @@
 //! `FieldType`: the types of the fields of plain types, as constants.
 //!
 //! A generic function that creates the schema of a field is compiled again for each type, in the crate of the user. With
-//! constants, the crate of the user contains only data. The schemas must equal the schemas of schemars' derive, so this
-//! module calls schemars, with [`CurrentType`] in the place of the type.
+//! constants, the crate of the user contains only data, and for each type a short function that returns the data. The
+//! schemas must equal the schemas of schemars' derive, so this module calls schemars, with [`CurrentType`] in the place of
+//! the type.
 
 use std::{cell::Cell, collections::BTreeMap, marker::PhantomData};
 

@@ -232,19 +232,21 @@ async fn crd_deletion_deletes_the_custom_resources(env: Env) -> Outcome {
     crds.patch(&name, &PatchParams::default(), &hold).await?;
     crds.delete(&name, &DeleteParams::default()).await?;
     // The server may end the watch. Then the watcher lists the objects again, and the list does not contain the widget.
-    let deletion = async {
+    let deleted_widget = async {
         let mut is_listed = true;
         loop {
             match stream.next().await {
-                Some(Ok(Event::Delete(_))) => return,
+                Some(Ok(Event::Delete(widget))) => return Some(widget.name_any()),
                 Some(Ok(Event::Init)) => is_listed = false,
                 Some(Ok(Event::InitApply(_))) => is_listed = true,
-                Some(Ok(Event::InitDone)) if !is_listed => return,
+                Some(Ok(Event::InitDone)) if !is_listed => return None,
                 _ => tokio::task::yield_now().await,
             }
         }
     };
-    timeout(TIMEOUT, deletion).await?;
+    if let Some(name) = timeout(TIMEOUT, deleted_widget).await? {
+        check_eq!(name, "a");
+    }
     eventually("only the finalizer of this case is left", TIMEOUT, async || {
         Ok((crds.get(&name).await?.finalizers() == [FINALIZER]).then_some(()))
     })
