@@ -1,40 +1,63 @@
 //! `Block`: searches 64 bytes per step with vector (SIMD) instructions.
 //!
-//! The instruction set is detected at run time, except in `first_special_byte`. The module classifies bytes, and must not
-//! interpret JSON.
+//! [`Vectors`] is one instruction set. The crate `archmage` detects at run time which instruction sets the processor has.
+//! The module classifies bytes, and must not interpret JSON.
 #![expect(
     clippy::inline_always,
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
 )]
 
-use fearless_simd::{Level, dispatch, prelude::*, u8x16, u8x64};
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use archmage::{incant, magetypes};
 
 /// The number of bytes in a block, and of bits in a mask.
 pub(super) const BLOCK_BYTES: usize = 64;
 /// The number of bytes that [`first_special_byte`] searches.
 pub(super) const SMALL_BLOCK_BYTES: usize = 16;
 
+/// The instructions of one set. Bit `n` of a returned mask is the result for byte `n`.
+pub(super) trait Vectors: Copy {
+    /// The bytes that are equal to `byte` after the bits of `set` are set in them.
+    fn bytes_equal_to(self, bytes: &[u8; BLOCK_BYTES], set: u8, byte: u8) -> u64;
+
+    /// The bytes that are white space or control characters.
+    fn white_space_or_control(self, bytes: &[u8; BLOCK_BYTES]) -> u64;
+}
+
+/// The instructions that every processor of an architecture has.
+trait BaselineVectors: Copy {
+    /// The quotes, backslashes and control characters.
+    fn special_bytes(self, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u16;
+}
+
 /// A block of bytes. The methods of a block return bit masks: bit `n` is the result for byte `n`.
 #[derive(Clone, Copy)]
-pub(super) struct Block<S: Simd>(u8x64<S>);
+pub(super) struct Block<'a, V> {
+    vectors: V,
+    bytes: &'a [u8; BLOCK_BYTES],
+}
 
-impl<S: Simd> Block<S> {
-    /// Loads 64 bytes into vector registers.
+impl<'a, V: Vectors> Block<'a, V> {
     #[inline(always)]
-    pub(super) fn new(simd: S, bytes: &[u8; BLOCK_BYTES]) -> Self {
-        Self(u8x64::simd_from(simd, *bytes))
+    pub(super) fn new(vectors: V, bytes: &'a [u8; BLOCK_BYTES]) -> Self {
+        Self { vectors, bytes }
     }
 
     /// The bytes equal to `byte`.
     #[inline(always)]
     pub(super) fn bytes_equal_to(self, byte: u8) -> u64 {
-        self.0.simd_eq(byte).to_bitmask()
+        self.vectors.bytes_equal_to(self.bytes, 0, byte)
     }
 
     /// The bytes that are white space or control characters.
     #[inline(always)]
     pub(super) fn white_space_or_control(self) -> u64 {
-        self.0.simd_le(b' ').to_bitmask()
+        self.vectors.white_space_or_control(self.bytes)
     }
 
     /// The opening brackets (`[`, `{`) and the closing brackets (`]`, `}`). `[` and `{` differ in one bit; `]` and `}`
@@ -42,8 +65,10 @@ impl<S: Simd> Block<S> {
     #[inline(always)]
     pub(super) fn brackets(self) -> (u64, u64) {
         const BIT: u8 = b'{' ^ b'[';
-        let either = Self(self.0 | BIT);
-        (either.bytes_equal_to(b'{'), either.bytes_equal_to(b'}'))
+        (
+            self.vectors.bytes_equal_to(self.bytes, BIT, b'{'),
+            self.vectors.bytes_equal_to(self.bytes, BIT, b'}'),
+        )
     }
 }
 
@@ -52,39 +77,46 @@ impl<S: Simd> Block<S> {
 /// Uses the baseline instructions of the architecture: run-time detection costs more than it saves on short strings.
 #[inline]
 pub(super) fn first_special_byte(bytes: &[u8; SMALL_BLOCK_BYTES]) -> Option<usize> {
-    let special = dispatch!(Level::baseline(), simd => special_byte_mask(simd, bytes));
+    let special = incant!(special_bytes(bytes), [v1, neon, scalar]);
     (special != 0).then(|| special.trailing_zeros() as usize)
 }
 
-/// A bit mask of the quotes, backslashes and control characters.
-#[inline(always)]
-fn special_byte_mask<S: Simd>(simd: S, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u64 {
-    let lanes = u8x16::simd_from(simd, *bytes);
-    (lanes.simd_lt(b' ') | lanes.simd_eq(b'"') | lanes.simd_eq(b'\\')).to_bitmask()
+/// See [`BaselineVectors::special_bytes`].
+#[magetypes(v1, neon, scalar)]
+#[inline]
+fn special_bytes(token: Token, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u16 {
+    token.special_bytes(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn masks_have_a_bit_for_each_matching_byte() {
-        let mut bytes = [b'a'; BLOCK_BYTES];
-        for (at, byte) in [(0, b'{'), (1, b'['), (2, b'}'), (17, b']'), (33, b'"'), (63, b'"')] {
-            bytes[at] = byte;
-        }
-        for level in [Level::new(), Level::baseline()] {
-            let (quotes, brackets) = dispatch!(level, simd => {
-                let block = Block::new(simd, &bytes);
-                (block.bytes_equal_to(b'"'), block.brackets())
+    /// Asserts that the masks of an instruction set are right, if the processor has it.
+    fn assert_masks<V: Vectors>(vectors: Option<V>) {
+        let Some(vectors) = vectors else { return };
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..2_000 {
+            let bytes: [u8; BLOCK_BYTES] = std::array::from_fn(|_| match random.u8(..4) {
+                0 => b"\"\\{}[],"[random.usize(..7)],
+                1 => random.u8(..0x22),
+                _ => random.u8(..),
             });
-            assert_eq!(quotes, 1 << 33 | 1 << 63, "{level:?}");
-            assert_eq!(brackets, (0b11, 1 << 2 | 1 << 17), "{level:?}");
+            let mask = |matches: &dyn Fn(u8) -> bool| {
+                (0..BLOCK_BYTES).fold(0, |mask, at| mask | u64::from(matches(bytes[at])) << at)
+            };
+            let block = Block::new(vectors, &bytes);
+            for byte in [b'"', b'\\', b',', b'{', 0, 0xff, bytes[9]] {
+                assert_eq!(block.bytes_equal_to(byte), mask(&|other| other == byte), "{byte} in {bytes:?}");
+            }
+            assert_eq!(block.white_space_or_control(), mask(&|byte| byte <= b' '), "{bytes:?}");
+            let brackets = (mask(&|byte| b"[{".contains(&byte)), mask(&|byte| b"]}".contains(&byte)));
+            assert_eq!(block.brackets(), brackets, "{bytes:?}");
         }
     }
 
-    #[test]
-    fn the_first_special_byte_of_a_string_is_found() {
+    /// Asserts that the special bytes of an instruction set are right.
+    fn assert_special_bytes<V: BaselineVectors>(vectors: V) {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..2_000 {
             let bytes: [u8; SMALL_BLOCK_BYTES] = std::array::from_fn(|_| match random.u8(..9) {
@@ -92,8 +124,29 @@ mod tests {
                 1 => random.u8(..0x22),
                 _ => random.u8(0x20..),
             });
-            let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-            assert_eq!(first_special_byte(&bytes), bytes.iter().position(special), "{bytes:?}");
+            let is_special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+            let expected =
+                bytes.iter().rev().fold(0, |mask: u16, byte| mask << 1 | u16::from(is_special(byte)));
+            assert_eq!(vectors.special_bytes(&bytes), expected, "{bytes:?}");
+            assert_eq!(first_special_byte(&bytes), bytes.iter().position(is_special), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_returns_the_same_masks() {
+        use archmage::SimdToken;
+        assert_masks(archmage::ScalarToken::summon());
+        assert_special_bytes(archmage::ScalarToken);
+        #[cfg(target_arch = "x86_64")]
+        {
+            assert_masks(archmage::X64V3Token::summon());
+            assert_masks(archmage::X64V1Token::summon());
+            assert_special_bytes(archmage::X64V1Token::summon().unwrap());
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            assert_masks(archmage::NeonToken::summon());
+            assert_special_bytes(archmage::NeonToken::summon().unwrap());
         }
     }
 }

@@ -8,8 +8,8 @@
     reason = "vector instructions are enabled only within the dispatched function, so its callees have to be inlined"
 )]
 
-use super::block::{BLOCK_BYTES, Block};
-use fearless_simd::{Level, Simd, dispatch};
+use super::block::{BLOCK_BYTES, Block, Vectors};
+use archmage::{incant, magetypes};
 
 /// A scan for the end of one value, which may arrive in several parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl ValueScan {
         match self.state {
             State::Start | State::Scalar => scalar_end(text),
             State::String => self.scan_string(text),
-            State::Container => dispatch!(Level::new(), simd => self.scan_container(simd, text)),
+            State::Container => incant!(scan_container(self, text), [v3, v1, neon, scalar]),
         }
     }
 
@@ -58,37 +58,6 @@ impl ValueScan {
             State::String => true,
             State::Container => self.strings.inside,
         }
-    }
-
-    /// Continues the scan of an object or list.
-    #[inline(always)]
-    fn scan_container<S: Simd>(&mut self, simd: S, text: &[u8]) -> Option<usize> {
-        let (strings, depth) = (&mut self.strings, &mut self.depth);
-        let last = search_blocks(
-            simd,
-            text,
-            #[inline(always)]
-            |block, length| {
-                let MasksOutsideOfStrings { open, close, .. } = strings.mask_block(block, length);
-                if *depth > count_ones(close) {
-                    *depth = *depth + count_ones(open) - count_ones(close);
-                    return None;
-                }
-                let mut marks = open | close;
-                while let Some(mark) = take_lowest_bit(&mut marks) {
-                    if open & mark != 0 {
-                        *depth += 1;
-                    } else {
-                        *depth = depth.saturating_sub(1);
-                        if *depth == 0 {
-                            return Some(mark.trailing_zeros() as usize);
-                        }
-                    }
-                }
-                None
-            },
-        );
-        last.map(|last| last + 1)
     }
 
     /// Continues the scan of a string after the opening quote.
@@ -111,6 +80,37 @@ impl ValueScan {
     }
 }
 
+/// Continues the scan of an object or list.
+#[magetypes(v3, v1, neon, scalar)]
+fn scan_container(token: Token, scan: &mut ValueScan, text: &[u8]) -> Option<usize> {
+    let (strings, depth) = (&mut scan.strings, &mut scan.depth);
+    let last = search_blocks(
+        token,
+        text,
+        #[inline(always)]
+        |block, length| {
+            let MasksOutsideOfStrings { open, close, .. } = strings.mask_block(block, length);
+            if *depth > count_ones(close) {
+                *depth = *depth + count_ones(open) - count_ones(close);
+                return None;
+            }
+            let mut marks = open | close;
+            while let Some(mark) = take_lowest_bit(&mut marks) {
+                if open & mark != 0 {
+                    *depth += 1;
+                } else {
+                    *depth = depth.saturating_sub(1);
+                    if *depth == 0 {
+                        return Some(mark.trailing_zeros() as usize);
+                    }
+                }
+            }
+            None
+        },
+    );
+    last.map(|last| last + 1)
+}
+
 /// The offset of the byte after a scalar; `None` if the scalar may continue after `text`.
 fn scalar_end(text: &[u8]) -> Option<usize> {
     text.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t'))
@@ -120,15 +120,15 @@ fn scalar_end(text: &[u8]) -> Option<usize> {
 /// directly follows a `}`, white space or a control character. Compact JSON of one value contains such a pair
 /// of bytes only in strings.
 pub(super) fn may_hold_consecutive_objects(text: &[u8]) -> bool {
-    dispatch!(Level::new(), simd => finds_consecutive_objects(simd, text))
+    incant!(finds_consecutive_objects(text), [v3, v1, neon, scalar])
 }
 
-/// Implements [`may_hold_consecutive_objects`] with the instructions of `simd`.
-#[inline(always)]
-fn finds_consecutive_objects<S: Simd>(simd: S, text: &[u8]) -> bool {
+/// Implements [`may_hold_consecutive_objects`].
+#[magetypes(v3, v1, neon, scalar)]
+fn finds_consecutive_objects(token: Token, text: &[u8]) -> bool {
     let mut carry = 0;
     search_blocks(
-        simd,
+        token,
         text,
         #[inline(always)]
         |block, _| {
@@ -148,15 +148,15 @@ pub(super) fn count_elements(text: &[u8]) -> Option<usize> {
     if *first == b']' {
         return Some(0);
     }
-    dispatch!(Level::new(), simd => count_elements_of_nonempty_list(simd, text))
+    incant!(count_elements_of_nonempty_list(text), [v3, v1, neon, scalar])
 }
 
 /// Counts the elements of a list that is not empty: see [`count_elements`].
-#[inline(always)]
-fn count_elements_of_nonempty_list<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
+#[magetypes(v3, v1, neon, scalar)]
+fn count_elements_of_nonempty_list(token: Token, text: &[u8]) -> Option<usize> {
     let (mut strings, mut depth, mut elements) = (StringState::default(), 1, 1);
     search_blocks(
-        simd,
+        token,
         text,
         #[inline(always)]
         |block, length| {
@@ -189,14 +189,14 @@ fn count_elements_of_nonempty_list<S: Simd>(simd: S, text: &[u8]) -> Option<usiz
 /// Calls `search` with each block and its number of text bytes, until `search` returns a result. The last block is
 /// padded with zeroes. An offset in the returned result is relative to the whole text.
 #[inline(always)]
-fn search_blocks<S: Simd, T: SearchResult>(
-    simd: S,
+fn search_blocks<V: Vectors, T: SearchResult>(
+    vectors: V,
     text: &[u8],
-    mut search: impl FnMut(Block<S>, usize) -> Option<T>,
+    mut search: impl FnMut(Block<'_, V>, usize) -> Option<T>,
 ) -> Option<T> {
     let (whole, rest) = text.as_chunks::<BLOCK_BYTES>();
     for (index, bytes) in whole.iter().enumerate() {
-        if let Some(found) = search(Block::new(simd, bytes), BLOCK_BYTES) {
+        if let Some(found) = search(Block::new(vectors, bytes), BLOCK_BYTES) {
             return Some(found.offset_by(index * BLOCK_BYTES));
         }
     }
@@ -205,7 +205,7 @@ fn search_blocks<S: Simd, T: SearchResult>(
     }
     let mut bytes = [0; BLOCK_BYTES];
     bytes[..rest.len()].copy_from_slice(rest);
-    search(Block::new(simd, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK_BYTES))
+    search(Block::new(vectors, &bytes), rest.len()).map(|found| found.offset_by(whole.len() * BLOCK_BYTES))
 }
 
 /// The result of a search in one block: an offset, or `()` for a search that only tests for a match.
@@ -243,7 +243,7 @@ struct MasksOutsideOfStrings {
 impl StringState {
     /// Continues with the next block, which has `length` bytes of text. Returns the bit masks of this block.
     #[inline(always)]
-    fn mask_block<S: Simd>(&mut self, block: Block<S>, length: usize) -> MasksOutsideOfStrings {
+    fn mask_block<V: Vectors>(&mut self, block: Block<'_, V>, length: usize) -> MasksOutsideOfStrings {
         let mut backslashes = block.bytes_equal_to(b'\\');
         let mut quotes = block.bytes_equal_to(b'"');
         if backslashes != 0 || self.escaped {
