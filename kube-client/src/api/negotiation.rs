@@ -74,10 +74,13 @@ impl<K> Api<K> {
         verb: ReadVerb,
         http_request: &http::Request<Vec<u8>>,
     ) -> Option<http::Request<Vec<u8>>> {
-        match self.format.unwrap_or(self.client.wire_format()) {
-            WireFormat::Json => return None,
-            WireFormat::Auto if verb == ReadVerb::Get => return None,
-            WireFormat::Auto | WireFormat::Protobuf => {}
+        let prefers_protobuf = match self.format.unwrap_or(self.client.wire_format()) {
+            WireFormat::Protobuf => true,
+            WireFormat::Auto => verb != ReadVerb::Get,
+            _ => false,
+        };
+        if !prefers_protobuf {
+            return None;
         }
         self.protobuf_kind(request)?;
         if self.client.kinds_without_protobuf().contains(&self.refusal_key(request)) {

@@ -11,7 +11,7 @@ use super::{
     decode::{list_with_null_elements, optional_list_with_null_elements, yaml_bool},
     user::{AuthInfo, NamedAuthInfo},
 };
-use crate::core::null_as_default;
+use crate::core::__client::null_as_default;
 
 /// Unknown keys and their values. A key is unknown if the Rust type, such as [`Cluster`], has no field for the key.
 pub(super) type UnknownKeys = BTreeMap<String, Value>;

@@ -10,7 +10,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::core::remove_quoted_values;
+use crate::core::__client::remove_quoted_values;
 
 use super::{env::Env, error::KubeconfigError, kubeconfig::Kubeconfig};
 

@@ -15,7 +15,7 @@ use super::{
     kubeconfig::{NamedExtension, UnknownKeys},
     secret::{self, KeysOnly, redacted_if_set},
 };
-use crate::core::null_as_default;
+use crate::core::__client::null_as_default;
 
 /// A user entry: a name and credentials.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! Splits the JSON body of a list into items as the body arrives.
 
 use super::{Split, WireError, scan::ValueScan};
-use crate::core::{ListMeta, TypeMeta, redact_decode_error};
+use crate::core::__client::redact_decode_error;
+use crate::core::{ListMeta, TypeMeta};
 use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 

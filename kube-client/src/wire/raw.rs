@@ -107,7 +107,7 @@ impl ObjectDecoder {
         Ok(match origin {
             ObjectOrigin::Deleted => WatchEvent::Deleted(converted),
             ObjectOrigin::Modified => WatchEvent::Modified(converted),
-            ObjectOrigin::Added | ObjectOrigin::List => WatchEvent::Added(converted),
+            _ => WatchEvent::Added(converted),
         })
     }
 

@@ -10,6 +10,8 @@ use clap::ValueEnum;
 use crate::cargo::cargo;
 use crate::tidy;
 
+/// The values of `--features` for kube-core in the step `features`: no feature, and each feature alone.
+const CORE_FEATURES: [&str; 3] = ["", "schema", "cel"];
 /// The values of `--features` for kube-client in the step `features`: no feature, and single features. The step omits the
 /// features that select the cryptography or the certificate authorities of TLS.
 const CLIENT_FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metrics"];
@@ -17,7 +19,8 @@ const CLIENT_FEATURES: [&str; 6] = ["", "client", "schema", "ws", "cel", "metric
 const RUNTIME_FEATURES: [&str; 5] = ["", "metrics", "manager", "webhook", "zstd"];
 /// The values of `--features` for kube-sim in the step `features`: no feature, and each feature alone.
 const SIM_FEATURES: [&str; 2] = ["", "cli"];
-/// Only the feature `client` of kube-client may add these crates to the dependencies of kube-client.
+/// kube-core must not depend on these crates. Only the feature `client` of kube-client may add them to the dependencies of
+/// kube-client.
 const CLIENT_ONLY_CRATES: [&str; 5] = ["tokio", "hyper", "hyper-util", "rustls", "tower"];
 /// Packages that must depend on no other package of the workspace, not even in tests. If kube-client and kube-sim shared
 /// code, tests that use both would not find the bugs of the shared code. `xtask` must build even if other packages do not
@@ -36,7 +39,7 @@ pub enum Step {
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-client, kube-runtime and kube-sim pass clippy with no feature and with single features, and no package has
+    /// kube-core, kube-client, kube-runtime and kube-sim pass clippy with no feature and with single features, and no package has
     /// a forbidden dependency
     Features,
     /// Unit tests, integration tests and the tests of the examples pass
@@ -96,6 +99,7 @@ impl Step {
                 ..Invocation::new(&["doc", "--workspace", "--no-deps"])
             }],
             Self::Features => {
+                let core = CORE_FEATURES.map(|features| ("kube-core", features));
                 let client = CLIENT_FEATURES.map(|features| ("kube-client", features));
                 let runtime = RUNTIME_FEATURES.map(|features| ("kube-runtime", features));
                 let sim = SIM_FEATURES.map(|features| ("kube-sim", features));
@@ -103,7 +107,7 @@ impl Step {
                     let fixed = ["clippy", "--package", package, "--no-default-features", "--features"];
                     Invocation::new(&fixed).with_arguments(&[features]).with_arguments(&deny)
                 };
-                client.into_iter().chain(runtime).chain(sim).map(invocation).collect()
+                core.into_iter().chain(client).chain(runtime).chain(sim).map(invocation).collect()
             }
             Self::Test => {
                 // The tests of the examples run the example programs, but `cargo test` with `targets` does
@@ -195,11 +199,13 @@ fn run_tidy() -> anyhow::Result<Result<(), RepeatCommand>> {
     Ok(if findings.is_empty() { Ok(()) } else { Err("cargo xtask tidy".to_owned()) })
 }
 
-/// Checks that kube-client without its `client` feature depends on no crate of [`CLIENT_ONLY_CRATES`], and that each package
-/// of [`STANDALONE_PACKAGES`] depends on no other package of the workspace.
+/// Checks that kube-core, and kube-client without its `client` feature, depend on no crate of [`CLIENT_ONLY_CRATES`], and that
+/// each package of [`STANDALONE_PACKAGES`] depends on no other package of the workspace.
 fn check_dependencies() -> anyhow::Result<Result<(), RepeatCommand>> {
     let without_client = ["--package", "kube-client", "--no-default-features", "--edges", "normal,build"];
-    let mut outcome = check_tree(&without_client, |line| CLIENT_ONLY_CRATES.contains(&package_in(line)))?;
+    let core = ["--package", "kube-core", "--all-features", "--edges", "normal,build"];
+    let client_only = |line: &str| CLIENT_ONLY_CRATES.contains(&package_in(line));
+    let mut outcome = check_tree(&without_client, client_only)?.and(check_tree(&core, client_only)?);
     for package in STANDALONE_PACKAGES {
         // `cargo tree` prints a folder only for packages that are not from a registry.
         let ours = |line: &str| line.contains("(/") && package_in(line) != package;
@@ -255,7 +261,7 @@ mod tests {
         assert_eq!(all(Step::Doc), ["RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps"]);
         assert_eq!(
             all(Step::Features)[0],
-            "cargo clippy --package kube-client --no-default-features --features '' -- -D warnings"
+            "cargo clippy --package kube-core --no-default-features --features '' -- -D warnings"
         );
         assert!(
             model_tests_invocation(7)

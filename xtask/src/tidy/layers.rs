@@ -5,12 +5,14 @@
 //! - A module belongs to the layer with the longest path that is a prefix of the path of the module.
 //! - A module may import its own layer, the descendants of this layer (`client` may import `client::tls`) and the layers
 //!   in the list; nothing else. No table has a cycle. `store::*` stands for `store` and its descendants.
+//! - The path `*` means all modules of the crate.
 //! - With `!` before the path, the list names paths of other crates. The module must not use these paths.
 //!   `ARCHITECTURE.md` gives the reasons. The `clippy.toml` of a crate contains the calls that the whole crate must not
 //!   make.
 
 /// The folder of each crate that is divided into layers, and the table of the crate.
-pub(super) const CRATES: [(&str, &str); 4] = [
+pub(super) const CRATES: [(&str, &str); 5] = [
+    ("kube-core", include_str!("layers/kube-core.txt")),
     ("kube-client", include_str!("layers/kube-client.txt")),
     ("kube-runtime", include_str!("layers/kube-runtime.txt")),
     ("kube-derive", include_str!("layers/kube-derive.txt")),
@@ -30,7 +32,7 @@ pub(super) fn entries(table: &'static str, prefix: &str) -> Vec<Entry> {
 
 /// Whether `path` is `module` or a descendant of `module`.
 pub(super) fn is_in_module(path: &str, module: &str) -> bool {
-    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    module == "*" || path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// Whether the list of an entry contains this layer, directly or through an item such as `store::*`.

@@ -23,7 +23,7 @@ use crate::{
     config::{
         CredentialPluginPolicy, ExecAuthCluster, ExecConfig, ExecInteractiveMode, Identity, identity_from_pem,
     },
-    core::{nearest_timestamp_if_out_of_range, remove_quoted_values},
+    core::__client::{nearest_timestamp_if_out_of_range, remove_quoted_values},
     error::{BoxError, Error, Result, Wait},
 };
 

@@ -6,7 +6,7 @@ use super::Result;
 use super::key::Key;
 use super::reader::{Reader, error};
 use super::value::Value;
-use crate::core::FieldNode;
+use crate::core::__client::FieldNode;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 use std::ops::ControlFlow;
 

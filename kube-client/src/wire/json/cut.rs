@@ -3,7 +3,7 @@
 use super::access::Members;
 use super::reader::{Reader, error};
 use super::{Result, check_utf8, error_with_position};
-use crate::core::FieldNode;
+use crate::core::__client::FieldNode;
 use serde::de::Error as _;
 use std::borrow::Cow;
 use std::ops::ControlFlow::Continue;

@@ -25,7 +25,8 @@ pub(crate) use cut::{ObjectIdentity, ValueCheck, cut_skipped_fields};
 pub use peek::FilterDepth;
 pub(crate) use peek::{ObjectHead, read_event_head, read_head, skipped_metadata_fields, split_event};
 
-use crate::core::{FieldSet, remove_quoted_values};
+use crate::core::__client::remove_quoted_values;
+use crate::core::FieldSet;
 use reader::Reader;
 use serde::de::{Deserialize, Error as _};
 use std::any::type_name;

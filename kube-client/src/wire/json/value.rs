@@ -3,7 +3,7 @@
 use super::Result;
 use super::access::{Elements, Members, Variant};
 use super::reader::{Reader, error};
-use crate::core::{FieldNode, nearest_timestamp_if_out_of_range};
+use crate::core::__client::{FieldNode, nearest_timestamp_if_out_of_range};
 use serde::de::{Deserializer, Error as _, Expected, IntoDeserializer, Unexpected, Visitor};
 use std::any::type_name;
 use std::borrow::Cow;

@@ -9,7 +9,8 @@ use super::envelope::Envelope;
 use super::reader::{Payload, Reader, fields_1_to_3};
 use super::table::{Field, Label, Message, ValueType};
 use super::values;
-use crate::core::{FieldNode, FieldSet};
+use crate::core::__client::FieldNode;
+use crate::core::FieldSet;
 use serde::de::{Error as _, IgnoredAny};
 use std::borrow::Cow;
 
