@@ -7,6 +7,7 @@ pub mod api;
 pub mod client;
 #[cfg(feature = "client")]
 pub mod config;
+pub mod core;
 #[cfg(feature = "client")]
 pub mod discovery;
 pub mod error;
@@ -32,8 +33,6 @@ pub use crate::core::{CustomResourceExt, Resource, ResourceExt};
 #[cfg(feature = "client")]
 pub use crate::discovery::Discovery;
 pub use crate::error::{BoxError, Error, Result, TransportKind, Wait};
-#[doc(inline)]
-pub use kube_core as core;
 
 // Runs the examples in the README of kube-derive: the examples need this crate.
 #[cfg(all(doctest, feature = "schema"))]
