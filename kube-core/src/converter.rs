@@ -99,9 +99,11 @@ struct Spoke<H> {
 /// # use schemars::JsonSchema;
 /// # use serde::{Deserialize, Serialize};
 /// # #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// # #[kube(crates(kube_core = "kube_core"))]
 /// # #[kube(group = "example.com", version = "v1", kind = "Site", root = "SiteV1")]
 /// # struct SpecV1 { port: u16 }
 /// # #[derive(CustomResource, Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// # #[kube(crates(kube_core = "kube_core"))]
 /// # #[kube(group = "example.com", version = "v2", kind = "Site")]
 /// # struct SiteSpec { ports: Vec<u16> }
 ///

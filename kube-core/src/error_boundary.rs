@@ -16,7 +16,7 @@ use thiserror::Error;
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
-/// use kube_client::{ResourceExt, core::DeserializeGuard};
+/// use kube_core::{DeserializeGuard, ResourceExt};
 ///
 /// let text = r#"{"metadata": {"name": "web"}, "spec": {"containers": 3}}"#;
 /// let pod: DeserializeGuard<Pod> = serde_json::from_str(text)?;

@@ -24,6 +24,8 @@ use super::managed_fields::applied_fields;
 ///
 /// #[derive(CustomResource, ApplyConfiguration, Clone, Debug, Serialize, Deserialize, JsonSchema)]
 /// #[kube(group = "example.com", version = "v1", kind = "Site", namespaced, apply)]
+/// # #[kube(crates(kube_core = "kube_core"))]
+/// # #[apply(crates(kube_core = "kube_core"))]
 /// struct SiteSpec {
 ///     title: String,
 ///     replicas: i32,

@@ -1,5 +1,5 @@
-#![doc = include_str!("../README.md")]
-//! ## For maintainers
+#![cfg_attr(feature = "schema", doc = include_str!("../README.md"))]
+//! # For maintainers
 //!
 //! This crate must not perform IO, read a clock or depend on an async runtime.
 

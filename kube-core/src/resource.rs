@@ -206,7 +206,7 @@ where
 ///
 /// ```
 /// use k8s_openapi::api::core::v1::Pod;
-/// use kube_client::ResourceExt;
+/// use kube_core::ResourceExt;
 ///
 /// let mut pod = Pod::default();
 /// pod.labels_mut().insert("app".into(), "web".into());

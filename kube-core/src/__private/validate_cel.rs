@@ -100,7 +100,7 @@ macro_rules! __validate_cel_of_type {
 #[macro_export]
 macro_rules! __impl_validate_cel {
     ($($input:tt)*) => {
-        ::core::compile_error!("`#[kube(cel)]` needs the Cargo feature `cel` of kube-client");
+        ::core::compile_error!("`#[kube(cel)]` needs the Cargo feature `cel` of kube-client or kube-core");
     };
 }
 
@@ -110,7 +110,7 @@ macro_rules! __impl_validate_cel {
 #[macro_export]
 macro_rules! __validate_cel_of_type {
     ($($input:tt)*) => {
-        ::core::compile_error!("`#[x_kube(cel)]` needs the Cargo feature `cel` of kube-client");
+        ::core::compile_error!("`#[x_kube(cel)]` needs the Cargo feature `cel` of kube-client or kube-core");
     };
 }
 
