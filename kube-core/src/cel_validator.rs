@@ -43,7 +43,7 @@ const RULES_KEYWORD: &str = "x-kubernetes-validations";
 /// - The cost of a rule is not limited.
 ///
 /// A test compares the results of about 200 rules with those of kube-apiserver. The file
-/// `tests/derive_cel/differences.txt` of this crate lists the rules whose results differ.
+/// `tests/derive_cel/differences.txt` of kube-client lists the rules whose results differ.
 ///
 /// ```
 /// use kube_core::cel::Validator;

@@ -95,6 +95,7 @@ impl FieldSet {
 
     /// The node of the object itself, which contains all skipped parts; `None` if the set skips no field.
     #[doc(hidden)]
+    #[inline]
     pub fn root(&self) -> Option<&FieldNode> {
         (!self.is_empty()).then_some(&self.root)
     }
@@ -102,18 +103,21 @@ impl FieldSet {
 
 impl FieldNode {
     /// Whether the whole value is skipped.
+    #[inline]
     pub fn skips_whole_value(&self) -> bool {
         self.skip
     }
 
     /// Returns the node of the field `name` of this value; `None` if no part of the field is skipped. Call this only if
     /// [`skips_whole_value`](Self::skips_whole_value) returns `false` for this node.
+    #[inline]
     pub fn field(&self, name: &str) -> Option<&FieldNode> {
         self.fields.get(name).or(self.values.as_deref())
     }
 
     /// Returns the node for all elements of this value, which is a list; `None` if no part of the elements is skipped. Call
     /// this only if [`skips_whole_value`](Self::skips_whole_value) returns `false` for this node.
+    #[inline]
     pub fn elements(&self) -> Option<&FieldNode> {
         self.elements.as_deref()
     }

@@ -7,6 +7,7 @@ use jiff::{Timestamp, civil::date, fmt::temporal::Pieces};
 ///
 /// The range of `Timestamp` ends about a day before the end of the year 9999. Go has no such limit: API servers store
 /// `9999-12-31T23:59:59Z`, which programs write for "never".
+#[inline]
 pub fn nearest_timestamp_if_out_of_range(text: &str) -> Option<Timestamp> {
     // Fast path: a time out of range has one of these prefixes, and a time in range rarely has one. The range
     // ends at 9999-12-30T22:00:00Z. A later time has a date before 9999-12-30 only if its offset is below
@@ -14,6 +15,11 @@ pub fn nearest_timestamp_if_out_of_range(text: &str) -> Option<Timestamp> {
     if !text.starts_with("9999-12-3") && !text.starts_with('-') {
         return None;
     }
+    nearest_timestamp(text)
+}
+
+/// Implements [`nearest_timestamp_if_out_of_range`] after its fast path.
+fn nearest_timestamp(text: &str) -> Option<Timestamp> {
     let pieces = Pieces::parse(text).ok()?;
     if pieces.time().is_none() || pieces.offset().is_none() || text.parse::<Timestamp>().is_ok() {
         return None;

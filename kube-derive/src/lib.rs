@@ -55,8 +55,8 @@ pub fn derive_custom_resource(tokens: TokenStream) -> TokenStream {
 ///
 /// The struct must have a field `metadata: ObjectMeta`, and may have any other fields of the kind.
 /// `#[resource(inherit = Kind)]` names a type that implements `Resource`;
-/// `crates(kube_client = "..", k8s_openapi = "..")` are the paths of renamed crates. The [crate's front page](crate)
-/// has an example.
+/// `crates(..)` has the paths of renamed crates, as in `#[kube(crates(..))]`. The [crate's front page](crate) has an
+/// example.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub fn derive_resource(tokens: TokenStream) -> TokenStream {
 /// - `merge_strategy = ..`: sets how server-side apply merges a list, map or struct, with a variant of `ListMerge`,
 ///   `MapMerge` or `StructMerge`. These enums need no import.
 /// - `cel`, on the type: generates `validate_cel(value, old)`, which evaluates the rules without a server. It needs the
-///   Cargo feature `cel` of kube-client.
+///   Cargo feature `cel` of kube-client or kube-core.
 /// - `crates(..)`, on the type: paths of renamed crates, as in `#[kube(crates(..))]`.
 ///
 /// The [crate's front page](crate) has an example.

@@ -11,6 +11,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{Attribute, Data, DeriveInput, ExprPath, Field, Fields, Meta, Type, Variant, ext::IdentExt};
 
+use super::Attrs;
 use crate::{
     input::{parse_metas, text_of},
     model::Paths,
@@ -55,8 +56,9 @@ pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
     if !input.generics.params.is_empty() {
         return None;
     }
-    let attrs = PlainAttrs::parse(&input.attrs, TYPE_KEYS)?;
-    let Paths { support, schemars, .. } = &Paths::new(None);
+    let is_own = |attribute: &&Attribute| attribute.path().is_ident("x_kube");
+    let attrs = PlainAttrs::parse(input.attrs.iter().filter(|attribute| !is_own(attribute)), TYPE_KEYS)?;
+    let Paths { support, schemars, .. } = &paths(input.attrs.iter().filter(is_own).cloned().collect())?;
     let description = description(&attrs.docs)?;
     let schema = match &input.data {
         Data::Struct(data) => {
@@ -91,6 +93,14 @@ pub(super) fn expand(input: &DeriveInput) -> Option<TokenStream> {
         #[automatically_derived]
         impl #support::KnownType for #name {}
     })
+}
+
+/// The paths in `#[x_kube(crates(..))]`. `None` if the attributes `x_kube` of the type contain anything else, or a mistake.
+fn paths(mut attributes: Vec<Attribute>) -> Option<Paths> {
+    let mut error = None;
+    let Attrs { validations, merge_strategy, cel, crates } = Attrs::take(&mut attributes, &mut error);
+    let has_rules = !validations.is_empty() || merge_strategy.is_some() || cel.is_some();
+    (error.is_none() && !has_rules).then(|| Paths::new(crates.as_ref()))
 }
 
 /// Generates the call of `object_schema`. `OtherType` is used only by fields whose type is not a `KnownType`.
@@ -177,7 +187,7 @@ impl<'a> PlainField<'a> {
 impl PlainAttrs {
     /// Reads the doc comments and the keys `serde_keys`; `None` if the attributes contain anything else that can change the
     /// schema.
-    fn parse(attributes: &[Attribute], serde_keys: &[&str]) -> Option<Self> {
+    fn parse<'a>(attributes: impl IntoIterator<Item = &'a Attribute>, serde_keys: &[&str]) -> Option<Self> {
         let mut attrs = Self::default();
         for attribute in attributes {
             let path = attribute.path();

@@ -39,8 +39,8 @@ pub enum Step {
     Clippy,
     /// The documentation builds without a warning
     Doc,
-    /// kube-core, kube-client, kube-runtime and kube-sim pass clippy with no feature and with single features, and no package has
-    /// a forbidden dependency
+    /// kube-core, kube-client, kube-runtime and kube-sim pass clippy with no feature and with single features, the tests
+    /// of kube-core pass without the other packages, and no package has a forbidden dependency
     Features,
     /// Unit tests, integration tests and the tests of the examples pass
     Test,
@@ -107,7 +107,16 @@ impl Step {
                     let fixed = ["clippy", "--package", package, "--no-default-features", "--features"];
                     Invocation::new(&fixed).with_arguments(&[features]).with_arguments(&deny)
                 };
-                core.into_iter().chain(client).chain(runtime).chain(sim).map(invocation).collect()
+                // Built alone, the tests of kube-core have only the features of the dependencies that a crate without
+                // kube-client has.
+                let kinds = Invocation::new(&["test", "--quiet", "--package", "kube-core", "--tests"]);
+                core.into_iter()
+                    .chain(client)
+                    .chain(runtime)
+                    .chain(sim)
+                    .map(invocation)
+                    .chain([kinds])
+                    .collect()
             }
             Self::Test => {
                 // The tests of the examples run the example programs, but `cargo test` with `targets` does
@@ -200,16 +209,17 @@ fn run_tidy() -> anyhow::Result<Result<(), RepeatCommand>> {
 }
 
 /// Checks that kube-core, and kube-client without its `client` feature, depend on no crate of [`CLIENT_ONLY_CRATES`], and that
-/// each package of [`STANDALONE_PACKAGES`] depends on no other package of the workspace.
+/// kube-core and each package of [`STANDALONE_PACKAGES`] depend on no other package of the workspace.
 fn check_dependencies() -> anyhow::Result<Result<(), RepeatCommand>> {
     let without_client = ["--package", "kube-client", "--no-default-features", "--edges", "normal,build"];
     let core = ["--package", "kube-core", "--all-features", "--edges", "normal,build"];
     let client_only = |line: &str| CLIENT_ONLY_CRATES.contains(&package_in(line));
     let mut outcome = check_tree(&without_client, client_only)?.and(check_tree(&core, client_only)?);
+    // `cargo tree` prints a folder only for packages that are not from a registry.
+    let is_other = |line: &str, package| line.contains("(/") && package_in(line) != package;
+    outcome = outcome.and(check_tree(&core, |line| is_other(line, "kube-core"))?);
     for package in STANDALONE_PACKAGES {
-        // `cargo tree` prints a folder only for packages that are not from a registry.
-        let ours = |line: &str| line.contains("(/") && package_in(line) != package;
-        outcome = outcome.and(check_tree(&["--package", package], ours)?);
+        outcome = outcome.and(check_tree(&["--package", package], |line| is_other(line, package))?);
     }
     Ok(outcome)
 }

@@ -25,11 +25,18 @@ fn check_crate(folder: &str, table: &'static str, files: &Files) -> Vec<String> 
         let parts = stem.split('/').filter(|part| !matches!(*part, "lib" | "mod"));
         let module: RustPath = parts.map(str::to_owned).collect();
         match used_paths(text, &module) {
-            // The crate root: collect the original path of each re-exported name.
-            Ok(names) if module.is_empty() => exports.extend(names.into_iter().map(|(mut path, _)| {
-                path.retain(|part| part != "crate");
-                (path[path.len() - 1].clone(), path)
-            })),
+            // The crate root: check the bans for the whole crate, and collect the original path of each re-exported
+            // name.
+            Ok(names) if module.is_empty() => {
+                for (name, line) in names.iter().filter(|(name, _)| name[0] != "crate") {
+                    let refused = ban_violation(table, "", &name.join("::"));
+                    findings.extend(refused.map(|text| finding(path, *line, "layers", text)));
+                }
+                exports.extend(names.into_iter().map(|(mut path, _)| {
+                    path.retain(|part| part != "crate");
+                    (path[path.len() - 1].clone(), path)
+                }));
+            }
             // A module with the name `tests` is compiled only for tests, and so are its submodules.
             Ok(_) if module.iter().any(|part| part == "tests") => {}
             Ok(names) => modules.push((path, module.join("::"), names)),
@@ -148,6 +155,7 @@ mod tests {
         let core = "kube-core/src/a.rs";
         check_file(core, "use tokio::time::Sleep; use crate::b::X;", "`*` bans `tokio::time::Sleep`");
         check_file(core, "use std::{fmt, fs};", "`*` bans `std::fs`");
+        check_file("kube-core/src/lib.rs", "pub mod a; use std::fs;", "`*` bans `std::fs`");
         check_file(core, "use jiff::Timestamp; fn f() { Timestamp::now() }", "`*` bans `Timestamp::now`");
         check_file("kube-client/src/config/a.rs", "use hyper::X;", "`config` bans `hyper::X`");
         check_file("kube-runtime/src/watcher/step/a.rs", "use tokio::X;", "`watcher::step` bans `tokio::X`");
