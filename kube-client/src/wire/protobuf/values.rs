@@ -1,5 +1,5 @@
-//! Writes single values as the JSON that Go's `encoding/json` writes. Only the notation of floats and the escapes in
-//! strings may differ.
+//! Writes single values as the JSON that Go's `encoding/json` writes. Only the exponents of floats (`1e300` instead of
+//! `1e+300`) and the escapes in strings may differ.
 
 use super::reader::fields_1_to_3;
 use super::transcode::{Result, number_of};
@@ -74,13 +74,15 @@ fn last_digit(number: u64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
-/// Writes a float. As in Go, a whole number between -10^15 and 10^15 has neither a fraction nor an exponent.
+/// Writes a float. As in Go, a float has an exponent only if its magnitude is below 10^-6 or at least 10^21. A whole number
+/// without an exponent decodes as an integer, as from the JSON of an API server.
 pub(super) fn write_double(number: f64, out: &mut Vec<u8>) -> Result<()> {
     if !number.is_finite() {
         return Err("JSON has no form for a number that is not finite".into());
     }
-    let text = if number.fract() == 0.0 && number.abs() < 1e15 {
-        format!("{number:.0}")
+    let magnitude = number.abs();
+    let text = if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
+        number.to_string()
     } else {
         format!("{number:e}")
     };
@@ -195,7 +197,17 @@ mod tests {
         for number in [0, 7, -1, 10, i64::MAX, i64::MIN] {
             assert_eq!(written_text(|out| write_int(number, out)), number.to_string());
         }
-        for (number, expected) in [(0.0, "0"), (-3.0, "-3"), (0.5, "5e-1"), (1e300, "1e300")] {
+        for (number, expected) in [
+            (0.0, "0"),
+            (-3.0, "-3"),
+            (0.5, "0.5"),
+            (1e-6, "0.000001"),
+            (-1.5e-7, "-1.5e-7"),
+            (9_223_372_036_854_775_807.0, "9223372036854776000"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e21"),
+            (1e300, "1e300"),
+        ] {
             assert_eq!(written_text(|out| write_double(number, out).unwrap()), expected);
         }
         assert!(write_double(f64::NAN, &mut Vec::new()).is_err());
