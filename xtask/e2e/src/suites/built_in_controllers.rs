@@ -313,8 +313,13 @@ async fn the_endpoints_of_a_service_are_its_ready_pods(env: Env) -> Outcome {
     check_eq!(endpoint["targetRef"]["kind"], "Pod");
     check!(endpoint["nodeName"].is_string());
     let endpoints: Api<k8s_openapi::api::core::v1::Endpoints> = env.api();
-    let legacy = serde_json::to_value(endpoints.get("web").await?)?;
-    check_eq!(legacy["subsets"][0]["addresses"].as_array().map(Vec::len), Some(2));
+    // Another controller writes the endpoints, and may be later than the one of the slices.
+    eventually("the endpoints have the ready pods", TIMEOUT, async || {
+        let legacy = serde_json::to_value(endpoints.get("web").await?)?;
+        let addresses = legacy["subsets"][0]["addresses"].as_array().map(Vec::len);
+        Ok((addresses == Some(2)).then_some(()))
+    })
+    .await?;
     let scale = Patch::Merge(json!({"spec": {"replicas": 1}}));
     deployments.patch("web", &PatchParams::default(), &scale).await?;
     wait(1).await?;
