@@ -35,6 +35,14 @@ trait BaselineVectors: Copy {
     fn special_bytes(self, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u16;
 }
 
+/// The quarters of a block: vectors of 128 bits.
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+#[inline(always)]
+fn quarters(bytes: &[u8; BLOCK_BYTES]) -> [&[u8; BLOCK_BYTES / 4]; 4] {
+    let (quarters, _) = bytes.as_chunks();
+    [&quarters[0], &quarters[1], &quarters[2], &quarters[3]]
+}
+
 /// A block of bytes. The methods of a block return bit masks: bit `n` is the result for byte `n`.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a, V> {

@@ -1,6 +1,6 @@
 //! The implementation for 64-bit Arm.
 
-use super::{BLOCK_BYTES, BaselineVectors, SMALL_BLOCK_BYTES, Vectors};
+use super::{BLOCK_BYTES, BaselineVectors, SMALL_BLOCK_BYTES, Vectors, quarters};
 use archmage::{NeonToken, arcane};
 use std::arch::aarch64::uint8x16_t;
 
@@ -46,12 +46,6 @@ fn special_bytes(token: NeonToken, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u16 {
     let special = vorrq_u8(control, vorrq_u8(equal_to(b'"'), equal_to(b'\\')));
     let none = vdupq_n_u8(0);
     mask(token, [special, none, none, none]) as u16
-}
-
-#[inline(always)]
-fn quarters(bytes: &[u8; BLOCK_BYTES]) -> [&[u8; BLOCK_BYTES / 4]; 4] {
-    let (quarters, _) = bytes.as_chunks();
-    [&quarters[0], &quarters[1], &quarters[2], &quarters[3]]
 }
 
 /// The mask of a block. Each byte of `quarters` is 0 or 0xff. Each of the eight bytes in a group keeps one bit of its own;

@@ -1,6 +1,6 @@
 //! The implementations for x86-64: AVX2, and SSE2 for processors without AVX2.
 
-use super::{BLOCK_BYTES, BaselineVectors, SMALL_BLOCK_BYTES, Vectors};
+use super::{BLOCK_BYTES, BaselineVectors, SMALL_BLOCK_BYTES, Vectors, quarters};
 use archmage::{X64V1Token, X64V3Token, arcane};
 
 impl Vectors for X64V3Token {
@@ -94,12 +94,6 @@ fn sse2_special_bytes(_: X64V1Token, bytes: &[u8; SMALL_BLOCK_BYTES]) -> u16 {
     let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
     let special = _mm_or_si128(control, _mm_or_si128(equal_to(b'"'), equal_to(b'\\')));
     mask_of_quarter(_mm_movemask_epi8(special))
-}
-
-#[inline(always)]
-fn quarters(bytes: &[u8; BLOCK_BYTES]) -> [&[u8; BLOCK_BYTES / 4]; 4] {
-    let (quarters, _) = bytes.as_chunks();
-    [&quarters[0], &quarters[1], &quarters[2], &quarters[3]]
 }
 
 /// The mask of a block from the masks of its quarters.
